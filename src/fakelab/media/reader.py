@@ -1,0 +1,173 @@
+"""`open_media`: the door of this room. One file in, its MediaInfo and its sampled frames out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from fakelab.errors import DamagedMediaError, LimitError
+from fakelab.media.density import Density
+from fakelab.media.probe import Hash, media_info, open_file, reader_at
+from fakelab.media.sandbox import OPEN_WALL_S, Child, Limits
+from fakelab.media.sniff import Sniffed, identify, shown
+from fakelab.media.wire import MalformedError, Message, number, text, whole
+from fakelab.records import Frame, Image, Kind, MediaInfo
+
+
+def open_media(path: str | os.PathLike[str], limits: Limits | None = None, threads: int = 2) -> Media:
+    """The file at `path`, sniffed, hashed and probed, ready to be sampled. Close it, or use it in a ``with``.
+
+    `threads` is what the decoder may use. Raises NotFoundError, UnsupportedMediaError, DamagedMediaError, LimitError,
+    and EnvironmentBrokenError where no reader process can start.
+    """
+    limits = limits or Limits()
+    name = shown(path)
+    fd, size_bytes = open_file(path)
+    try:
+        if limits.file_bytes is not None and size_bytes > limits.file_bytes:
+            raise LimitError(
+                f"{name} cannot be read",
+                f"it has {size_bytes} bytes, the limit is {limits.file_bytes}",
+                "Cut it, or raise the limit on file size.",
+            )
+        sniffed = identify(reader_at(fd), os.fspath(path))
+        return _probed(path, fd, size_bytes, sniffed, limits, max(1, threads))
+    finally:
+        os.close(fd)  # the child has a descriptor of its own by now
+
+
+def _probed(
+    path: str | os.PathLike[str], fd: int, size_bytes: int, sniffed: Sniffed, limits: Limits, threads: int
+) -> Media:
+    name = shown(path)
+    order = {
+        "reader": sniffed.reader,
+        "container": sniffed.container,
+        "demuxer": sniffed.demuxer,
+        "threads": threads,
+    }
+    order |= {"fd": fd} if os.name == "posix" else {"path": os.path.abspath(path)}
+    child = Child(order, limits, name, fd)
+    digest = None
+    try:
+        digest = Hash(fd, name)
+        child.hear("ready", within_s=OPEN_WALL_S)
+        answer = child.hear("facts", within_s=OPEN_WALL_S)
+        facts = answer.get("facts")
+        info = media_info(
+            os.fspath(path), size_bytes, digest.result(), sniffed, facts if isinstance(facts, dict) else {}
+        )
+    except BaseException as error:
+        child.close()
+        if digest is not None:
+            digest.cancel()
+        if isinstance(error, MalformedError):
+            raise _nonsense(name, error) from error
+        raise
+    return Media(info, child, limits, name, _warnings(answer))
+
+
+class Media:
+    """One open file. `info` is known at once; `frames` may be asked for once."""
+
+    def __init__(self, info: MediaInfo, child: Child, limits: Limits, name: str, warnings: tuple[str, ...]) -> None:
+        self.info = info
+        self.warnings = warnings
+        """What a reader of the result should know: an incomplete picture, a file shorter than it declares ..."""
+        self.frames_failed = 0
+        """Packets and frames that could not be decoded so far."""
+        self._child = child
+        self._limits = limits
+        self._name = name
+        self._asked = False
+
+    def frames(self, density: Density | None = None) -> Iterator[Frame]:
+        """The sampled frames in time order, images (H, W, 3) uint8 RGB, upright; one for a photo, none for sound.
+
+        One frame is held at a time. Raises DamagedMediaError (also when nothing at all could be decoded), LimitError,
+        and RuntimeError when called a second time.
+        """
+        if self._asked:
+            raise RuntimeError("frames() may be called once: open the file again")
+        self._asked = True
+        return self._frames(density or Density())
+
+    def close(self) -> None:
+        """Ends the reader process. Nothing is left behind; may be called twice."""
+        self._asked = True
+        self._child.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _frames(self, density: Density) -> Iterator[Frame]:
+        if self.info.kind is Kind.AUDIO:
+            return
+        self._child.say(
+            {
+                "bursts": density.bursts,
+                "frames_per_burst": density.frames_per_burst,
+                "every_s": density.every_s,
+            }
+        )
+        index = 0
+        try:
+            while (message := self._child.hear("frame", "end"))["type"] == "frame":
+                yield self._frame(message, index)
+                index += 1
+            self.frames_failed = whole(message, "failed", 0, 1 << 48)
+        except MalformedError as error:
+            self.close()
+            raise _nonsense(self._name, error) from error
+        self.warnings = _warnings(message)
+        self.close()
+        if index == 0:
+            raise DamagedMediaError(
+                f"{self._name} cannot be read",
+                f"no picture of it could be decoded ({self.frames_failed} damaged parts were skipped)",
+                "Try to get the file again, from its source.",
+            )
+
+    def _frame(self, message: Message, index: int) -> Frame:
+        width, height = (whole(message, key, 1, 1 << 20) for key in ("width_px", "height_px"))
+        if width * height > self._limits.pixels:
+            raise MalformedError("more pixels than the limit")
+        self.frames_failed = whole(message, "failed", 0, 1 << 48)
+        time_s, burst = number(message, "time_s", 0.0, 1e9), whole(message, "burst", 0, 1 << 32)
+        turn = message.get("turn")
+        if not isinstance(turn, list) or len(turn) != 3:
+            raise MalformedError("turn is missing")
+        image = np.empty((height, width, 3), np.uint8)
+        self._child.read_into(image.data.cast("B"))
+        return Frame(_upright(image, *(flag is True for flag in turn)), float(time_s), index, burst)
+
+
+def _upright(image: Image, transpose: bool, flip_x: bool, flip_y: bool) -> Image:
+    if transpose:
+        image = image.transpose(1, 0, 2)
+    if flip_x:
+        image = image[:, ::-1]
+    if flip_y:
+        image = image[::-1]
+    return np.ascontiguousarray(image)
+
+
+def _warnings(message: Message) -> tuple[str, ...]:
+    found = message.get("warnings")
+    items = found[:20] if isinstance(found, list) else []
+    return tuple(t for item in items if (t := text({"warning": item}, "warning")))
+
+
+def _nonsense(name: str, error: MalformedError) -> DamagedMediaError:
+    return DamagedMediaError(
+        f"{name} cannot be read", f"its decoder answered with nonsense ({error}), as after a crash or an attack"
+    )

@@ -1,0 +1,45 @@
+"""Clips shared by the tests of this room, and a check that no test leaves a process behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import media_maker as maker
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    yield
+    if os.name == "posix":
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture(scope="session")
+def short_clip(clips: Path) -> Path:
+    """2 s, 50 numbered frames, with sound."""
+    return maker.make_video(clips / "short.mp4", 50, sound_s=2.0)
+
+
+@pytest.fixture(scope="session")
+def long_clip(clips: Path) -> Path:
+    """40 s, 1,000 numbered frames, a keyframe every 2 s."""
+    return maker.make_video(clips / "long.mp4", 1000, gop=50)
+
+
+@pytest.fixture(scope="session")
+def large_clip(clips: Path) -> Path:
+    """12 s of 640 x 360: more than fits into the pipe."""
+    return maker.make_video(clips / "large.mp4", 300, width_px=640, height_px=360)

@@ -1,0 +1,48 @@
+"""Numbers that say how much a picture can show."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+import media_maker as maker
+from fakelab.media import bits_per_pixel, blur, luma
+from fakelab.records import Kind, MediaInfo
+
+INFO = MediaInfo(
+    path="a.mp4",
+    name="a.mp4",
+    size_bytes=1,
+    sha256="",
+    kind=Kind.VIDEO,
+    container="mp4",
+    width_px=1000,
+    height_px=500,
+    fps=20.0,
+    video_bitrate_bps=1_000_000.0,
+)
+
+
+def test_bits_per_pixel() -> None:
+    assert bits_per_pixel(INFO) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("unknown", ["width_px", "height_px", "fps", "video_bitrate_bps"])
+def test_bits_per_pixel_is_none_where_something_is_unknown(unknown: str) -> None:
+    assert bits_per_pixel(replace(INFO, **{unknown: None})) is None  # type: ignore[arg-type]
+
+
+def test_blur_falls_when_a_picture_is_blurred() -> None:
+    sharp = maker.numbered(0x5555)
+    assert blur(sharp) > 5 * blur(cv2.GaussianBlur(sharp, (0, 0), 3)) > 0
+    assert blur(np.full((20, 20, 3), 90, np.uint8)) == 0
+
+
+def test_luma_weighs_colours_as_the_eye_does() -> None:
+    assert luma(np.full((4, 4, 3), 255, np.uint8)) == pytest.approx(255, abs=1)
+    green, blue = np.zeros((2, 4, 4, 3), np.uint8)
+    green[:, :, 1], blue[:, :, 2] = 255, 255
+    assert luma(green) > 3 * luma(blue) > 0
