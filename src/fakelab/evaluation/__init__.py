@@ -1,0 +1,1 @@
+"""How good is it, honestly: every number comes from `fakelab.analyze`, the road that users run."""

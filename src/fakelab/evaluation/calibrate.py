@@ -1,0 +1,137 @@
+"""Calibration and lines from measured files: a card's numbers, and how often they are wrong on sources left out.
+
+The slope and offset are Platt's (1999), fitted with every source weighing the same. The line for a level is the score
+that at most the stated share of genuine files reaches, sources weighing the same. What the card states as its
+error rate is not that share but the one found when each source in turn is left out of fitting and judged by the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fakelab.errors import UsageError
+from fakelab.verdict import sigmoid
+
+MIN_REALS = 20
+STRONG_FPR, MODERATE_FPR, UNSURE_FPR = 0.01, 0.05, 0.20
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """Slope and offset of the evidence, lines as probabilities, and the leave-source-out rates with their counts."""
+
+    slope: float
+    offset: float
+    strong: float
+    moderate: float
+    unsure: float
+    false_alarms_strong: float
+    false_alarms_moderate: float
+    reals: int
+    real_sources: int
+    fakes: int
+
+
+def source_weights(sources: NDArray[np.str_]) -> Floats:
+    """One weight per file, so that every source weighs as much as the root of its size: big ones more, but not all."""
+    names, which, counts = np.unique(sources, return_inverse=True, return_counts=True)
+    weights = 1.0 / np.sqrt(counts[which])
+    return np.asarray(weights / weights.sum() * len(sources), dtype=np.float64)
+
+
+def platt(logits: Floats, fake: NDArray[np.bool_], weights: Floats) -> tuple[float, float]:
+    """Slope and offset of the logistic regression of `fake` on `logits`, classes weighing the same."""
+    weights = weights.copy()
+    for label in (True, False):
+        weights[fake == label] *= 0.5 * len(fake) / weights[fake == label].sum()
+    centre, scale = float(np.average(logits, weights=weights)), float(logits.std() or 1.0)
+    x = np.stack([(logits - centre) / scale, np.ones_like(logits)], 1)
+    beta = np.zeros(2)
+    ridge = np.diag([1e-3 * len(logits), 0.0])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(x @ beta, -30, 30)))
+        gradient = x.T @ (weights * (p - fake)) + ridge @ beta
+        hessian = (x.T * (weights * p * (1 - p))) @ x + ridge + 1e-9 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        beta -= step
+        if np.abs(step).max() < 1e-9:
+            break
+    slope = float(max(beta[0], 1e-3) / scale)
+    return slope, float(beta[1] - slope * centre)
+
+
+def weighted_line(reals: Floats, weights: Floats, share: float) -> float:
+    """The lowest score that at most `share` of the weight of `reals` reaches."""
+    order = np.argsort(-reals)
+    above = np.cumsum(weights[order]) / weights.sum()
+    at = int(np.searchsorted(above, share, "right"))
+    if at == 0:
+        # Fewer files than the share can resolve: above the highest, by the gap that separates the highest two.
+        return float(reals[order[0]] + max(0.05, reals[order[0]] - reals[order[min(1, len(order) - 1)]]))
+    return float((reals[order[at - 1]] + reals[order[min(at, len(order) - 1)]]) / 2 + 1e-9)
+
+
+def calibrate(results: list[dict[str, Any]]) -> Calibrated:
+    """Calibration from `evaluation.run` results of one media kind. Raises UsageError when there are too few.
+
+    Files that could not be scored are left out of fitting; they are counted in the report, not here.
+    """
+    scored = [each for each in results if each["logit"] is not None]
+    logits = np.array([each["logit"] for each in scored], np.float64)
+    fake = np.array([each["label"] == "fake" for each in scored], bool)
+    sources = np.array([each["source"] for each in scored])
+    reals = int((~fake).sum())
+    if reals < MIN_REALS or not fake.any():
+        raise UsageError("too few files to calibrate on", f"{reals} real, {int(fake.sum())} fake", f"Give {MIN_REALS} real.")
+    people = np.log(np.maximum([each["people"] for each in scored], 1))
+    slope, offset, strong, moderate, unsure = _fit(logits, people, fake, sources)
+    wrong_strong, wrong_moderate = _left_out(logits, people, fake, sources)
+    return Calibrated(
+        slope,
+        offset,
+        sigmoid(strong),
+        sigmoid(moderate),
+        sigmoid(unsure),
+        wrong_strong,
+        wrong_moderate,
+        reals,
+        len(np.unique(sources[~fake])),
+        int(fake.sum()),
+    )
+
+
+def _fit(
+    logits: Floats, people: Floats, fake: NDArray[np.bool_], sources: NDArray[np.str_]
+) -> tuple[float, float, float, float, float]:
+    weights = source_weights(sources)
+    slope, offset = platt(logits, fake, weights)
+    evidence = slope * logits + offset - people
+    own = source_weights(sources[~fake])
+    lines = [weighted_line(evidence[~fake], own, share) for share in (STRONG_FPR, MODERATE_FPR, UNSURE_FPR)]
+    # A level of evidence is never given for less than even odds, however low the genuine files score.
+    strong, moderate, unsure = max(lines[0], 1.0), max(lines[1], 0.0), lines[2]
+    return slope, offset, max(strong, moderate), moderate, min(unsure, moderate)
+
+
+def _left_out(
+    logits: Floats, people: Floats, fake: NDArray[np.bool_], sources: NDArray[np.str_]
+) -> tuple[float, float]:
+    """Shares of genuine files over the strong and the moderate line, each source judged by the others' lines."""
+    strong_hits, moderate_hits, total = 0, 0, 0
+    for name in np.unique(sources[~fake]):
+        rest = sources != name
+        if not (fake & rest).any() or not (~fake & rest).any():
+            continue
+        slope, offset, strong, moderate, _ = _fit(logits[rest], people[rest], fake[rest], sources[rest])
+        mine = (sources == name) & ~fake
+        evidence = slope * logits[mine] + offset - people[mine]
+        strong_hits += int((evidence >= strong).sum())
+        moderate_hits += int((evidence >= moderate).sum())
+        total += int(mine.sum())
+    return strong_hits / max(1, total), moderate_hits / max(1, total)

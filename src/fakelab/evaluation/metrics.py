@@ -1,0 +1,84 @@
+"""Metrics of scores against labels, with bootstrap intervals over groups. Scores are probabilities or logits, never
+hard predictions; labels are 1 for fake. numpy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Metric = Callable[[NDArray[np.float64], NDArray[np.bool_]], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f}-{self.high:.3f})"
+
+
+def auc(scores: NDArray[np.float64], fake: NDArray[np.bool_]) -> float:
+    """Area under the ROC curve: the share of (fake, real) pairs in which the fake scores higher, ties counting half."""
+    positives, negatives = scores[fake], scores[~fake]
+    if not len(positives) or not len(negatives):
+        return float("nan")
+    order = np.sort(negatives)
+    below = np.searchsorted(order, positives, "left")
+    not_above = np.searchsorted(order, positives, "right")
+    return float((below + not_above).mean() / (2 * len(negatives)))
+
+
+def eer(scores: NDArray[np.float64], fake: NDArray[np.bool_]) -> float:
+    """Equal error rate: where the share of reals called fake meets the share of fakes called real."""
+    if fake.all() or not fake.any():
+        return float("nan")
+    lines = np.concatenate([[-np.inf], np.unique(scores), [np.inf]])
+    false_alarms = np.array([(scores[~fake] >= line).mean() for line in lines])
+    misses = np.array([(scores[fake] < line).mean() for line in lines])
+    at = int(np.argmin(np.abs(false_alarms - misses)))
+    return float((false_alarms[at] + misses[at]) / 2)
+
+
+def tpr_at_fpr(scores: NDArray[np.float64], fake: NDArray[np.bool_], fpr: float) -> float:
+    """Share of fakes above the lowest line that at most `fpr` of the reals reach."""
+    if fake.all() or not fake.any():
+        return float("nan")
+    return float((scores[fake] > line_for_fpr(scores[~fake], fpr)).mean())
+
+
+def line_for_fpr(reals: NDArray[np.float64], fpr: float) -> float:
+    """The lowest score that at most a share `fpr` of `reals` lies strictly above."""
+    ordered = np.sort(reals)[::-1]
+    return float(ordered[min(len(ordered) - 1, int(np.floor(fpr * len(ordered))))])
+
+
+def ece(p: NDArray[np.float64], fake: NDArray[np.bool_], bins: int = 15) -> float:
+    """Expected calibration error: mean gap between stated probability and share of fakes, weighted by bin."""
+    which = np.minimum((p * bins).astype(int), bins - 1)
+    gaps = [abs(p[which == b].mean() - fake[which == b].mean()) * (which == b).mean() for b in np.unique(which)]
+    return float(np.sum(gaps))
+
+
+def with_interval(
+    metric: Metric, scores: ArrayLike, fake: ArrayLike, groups: Sequence[str], *, rounds: int = 2000, seed: int = 0
+) -> Interval:
+    """The metric and its 95 % interval, whole groups (identities, originals) being drawn with replacement."""
+    values, labels = np.asarray(scores, dtype=np.float64), np.asarray(fake, dtype=bool)
+    names, which = np.unique(np.asarray(groups), return_inverse=True)
+    rows_of = [np.flatnonzero(which == g) for g in range(len(names))]
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(rounds):
+        rows = np.concatenate([rows_of[g] for g in rng.integers(0, len(names), len(names))])
+        value = metric(values[rows], labels[rows])
+        if np.isfinite(value):
+            drawn.append(value)
+    low, high = np.percentile(drawn, [2.5, 97.5]) if drawn else (float("nan"), float("nan"))
+    return Interval(metric(values, labels), float(low), float(high))

@@ -1,0 +1,247 @@
+"""Scores -> verdict: aggregation, calibration, applicability gate. Pure functions of numbers, each rule named.
+
+The road of a file: every face has a logit; a person's score is the mean over the faces; calibration (per media kind,
+from the card) turns it into a probability; the most suspicious person decides, its odds divided by the number of
+people, since one forged face among K is what is looked for and the highest of K genuine ones is high by chance.
+
+`p_fake` assumes even odds before looking, unless a prior is given. Levels are read from the evidence alone, so a
+prior moves the number and never the level, whose false-alarm rate was measured without one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fakelab.records import Finding, Kind, Level, PersonScore, Reason, TimeRange, Verdict
+
+MIN_FACES_IN_VIDEO = 3
+"""Fewer sampled frames with a person's face say too little: one bad frame would decide."""
+WINDOW_BURSTS = 3
+"""A stretch is judged over this many neighbouring bursts."""
+
+REASONS: dict[str, str] = {
+    "no_face": "No face was found. FakeLab looks at faces only.",
+    "face_too_small": "The faces are too small: {measured:.0f} pixels wide, at least {limit:.0f} are needed.",
+    "face_small": "The largest face is {measured:.0f} pixels wide; below {limit:.0f} pixels the result is unreliable.",
+    "blurred": "The faces are blurred (sharpness {measured:.1f}, at least {limit:.1f} is needed).",
+    "dark": "The faces are dark (brightness {measured:.0f} of 255, at least {limit:.0f} is needed).",
+    "too_short": "A face is visible in {measured:.0f} of the sampled frames only; at least {limit:.0f} are needed.",
+    "low_bitrate": "The video is strongly compressed ({measured:.3f} bits per pixel, below {limit:.3f}).",
+    "many_people": "There are {measured:.0f} people; with more than {limit:.0f} the result is unreliable.",
+    "unsure": "The score lies where genuine and manipulated files mix.",
+    "parts_disagree": "Parts of the file look manipulated, the rest does not: see the marked stretches.",
+    "above_strong": "The score is above the line for strong evidence.",
+    "above_moderate": "The score is above the line for moderate evidence, below that for strong.",
+    "below_all": "No face scored above the lines for evidence.",
+    "unreadable": "The file could not be read: {detail}",
+    "no_detector": "FakeLab has no detector for this kind of file yet.",
+}
+"""Every reason by its code: the sentence that is shown, with what was measured and the limit."""
+
+SENTENCES: dict[Level, str] = {
+    Level.STRONG: "Strong evidence of manipulation",
+    Level.MODERATE: "Moderate evidence, not conclusive",
+    Level.INCONCLUSIVE: "Inconclusive",
+    Level.NONE_FOUND: "No evidence of manipulation found",
+    Level.NOT_ANALYSABLE: "Could not be analysed",
+}
+NOT_SAID: dict[Level, str] = {
+    Level.STRONG: "This does not show who changed what, or why. A share of genuine files scores as high: see the error rate.",
+    Level.MODERATE: "This is a hint, not a finding: genuine files score like this, too. See the error rate.",
+    Level.INCONCLUSIVE: "This says nothing for or against the file.",
+    Level.NONE_FOUND: "This does not show that the file is authentic. Manipulations that FakeLab does not know, or that "
+    "compression has wiped out, leave nothing to find.",
+    Level.NOT_ANALYSABLE: "This says nothing for or against the file.",
+}
+SEVERITY = (Level.NOT_ANALYSABLE, Level.NONE_FOUND, Level.INCONCLUSIVE, Level.MODERATE, Level.STRONG)
+"""From mildest to worst, as `--fail-on` and the choice among findings order them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the card says of one media kind: calibration, lines and gate."""
+
+    slope: float
+    offset: float
+    strong: float
+    moderate: float
+    unsure: float
+    gate: dict[str, float]
+    prior: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One scored face, as numbers."""
+
+    time_s: float
+    burst: int
+    logit: float
+    side_px: float
+    blur: float
+    luma: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One person judged: the evidence logit (calibrated, even odds, this person alone), level, reasons, stretches."""
+
+    mean_logit: float
+    evidence: float
+    level: Level
+    reasons: tuple[Reason, ...]
+    suspicious: tuple[TimeRange, ...]
+
+
+def rules_of(calibration: dict[str, Any], thresholds: dict[str, Any], gate: dict[str, float], kind: Kind, prior: float) -> Rules:
+    """The rules for a media kind from a card's three tables."""
+    own, lines = calibration[kind.value], thresholds[kind.value]
+    return Rules(own["slope"], own["offset"], lines["strong"], lines["moderate"], lines["unsure"], dict(gate), prior)
+
+
+def reason(code: str, measured: float | None = None, limit: float | None = None, detail: str = "") -> Reason:
+    """The named reason with its sentence filled in. Raises KeyError for a code that `REASONS` lacks."""
+    text = REASONS[code].format(measured=measured or 0.0, limit=limit or 0.0, detail=detail)
+    return Reason(code, text, measured, limit)
+
+
+def sigmoid(x: float) -> float:
+    """1 / (1 + e^-x), safe for any x."""
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def log_odds(p: float) -> float:
+    """The natural logarithm of the odds; p is kept off 0 and 1."""
+    p = min(max(p, 1e-6), 1 - 1e-6)
+    return math.log(p / (1 - p))
+
+
+def p_fake(evidence: float, people: int, prior: float) -> float:
+    """The probability from a person's evidence, given how many people the file shows and the odds before looking."""
+    return sigmoid(evidence - math.log(max(1, people)) + log_odds(prior))
+
+
+def judge_person(samples: Sequence[Sample], people: int, kind: Kind, rules: Rules) -> Judged:
+    """One person's evidence, level, reasons and suspicious stretches. `samples` in time order, at least one."""
+    mean = float(np.mean([each.logit for each in samples]))
+    whole = rules.slope * mean + rules.offset
+    stretches, best_window, windows = _windows(samples, rules) if kind is Kind.VIDEO else ((), whole, 1)
+    # The best of many windows is high by chance: its odds are divided by how many independent ones there are.
+    evidence = max(whole, best_window - math.log(windows)) if windows > 1 else whole
+    level, why = _level(evidence, people, rules)
+    if windows > 1 and level in (Level.NONE_FOUND, Level.INCONCLUSIVE) and stretches and whole < best_window - 2.0:
+        level, why = Level.INCONCLUSIVE, reason("parts_disagree")
+    gate = gate_reasons(samples, kind, rules)
+    hard = [each for each in gate if each.code == "face_too_small"]
+    if hard:
+        return Judged(mean, evidence, Level.NOT_ANALYSABLE, tuple(hard), ())
+    if gate:
+        return Judged(mean, evidence, Level.INCONCLUSIVE, (*gate, why), stretches)
+    return Judged(mean, evidence, level, (why,), stretches)
+
+
+def _level(evidence: float, people: int, rules: Rules) -> tuple[Level, Reason]:
+    p = p_fake(evidence, people, 0.5)
+    if p >= rules.strong:
+        return Level.STRONG, reason("above_strong", p, rules.strong)
+    if p >= rules.moderate:
+        return Level.MODERATE, reason("above_moderate", p, rules.moderate)
+    if p >= rules.unsure:
+        return Level.INCONCLUSIVE, reason("unsure", p, rules.unsure)
+    return Level.NONE_FOUND, reason("below_all", p, rules.unsure)
+
+
+def gate_reasons(samples: Sequence[Sample], kind: Kind, rules: Rules) -> list[Reason]:
+    """Why this person's faces are outside what the model was tested on; empty when they are inside."""
+    gate, found = rules.gate, []
+    side = float(np.median([each.side_px for each in samples]))
+    if side < gate["min_face_px"]:
+        return [reason("face_too_small", side, gate["min_face_px"])]
+    if side < gate["small_face_px"]:
+        found.append(reason("face_small", side, gate["small_face_px"]))
+    for code, values, limit in (
+        ("blurred", [each.blur for each in samples], gate["min_blur"]),
+        ("dark", [each.luma for each in samples], gate["min_luma"]),
+    ):
+        middle = float(np.median(values))
+        if middle < limit:
+            found.append(reason(code, middle, limit))
+    if kind is Kind.VIDEO and len(samples) < MIN_FACES_IN_VIDEO:
+        found.append(reason("too_short", len(samples), MIN_FACES_IN_VIDEO))
+    return found
+
+
+def file_gate(people: int, bits_per_pixel: float | None, rules: Rules) -> list[Reason]:
+    """Why the whole file is outside what the model was tested on; empty when it is inside."""
+    found = []
+    if people > rules.gate["max_people"]:
+        found.append(reason("many_people", people, rules.gate["max_people"]))
+    if bits_per_pixel is not None and bits_per_pixel < rules.gate["min_bits_per_pixel"]:
+        found.append(reason("low_bitrate", bits_per_pixel, rules.gate["min_bits_per_pixel"]))
+    return found
+
+
+def _windows(samples: Sequence[Sample], rules: Rules) -> tuple[tuple[TimeRange, ...], float, int]:
+    """Suspicious stretches, the best window's evidence, and how many independent windows there are.
+
+    A window is `WINDOW_BURSTS` neighbouring bursts of this person; with fewer than two windows' worth of bursts the
+    whole file is the only one, and it is marked from end to end when its score is above the line.
+    """
+    bursts = sorted({each.burst for each in samples})
+    count = max(1, len(bursts) // WINDOW_BURSTS)
+    by_burst = {b: [each for each in samples if each.burst == b] for b in bursts}
+    span = min(WINDOW_BURSTS, len(bursts))
+    line = log_odds(rules.moderate)
+    best, marked = -math.inf, np.zeros(len(bursts), bool)
+    for start in range(len(bursts) - span + 1):
+        logits = [each.logit for b in bursts[start : start + span] for each in by_burst[b]]
+        evidence = rules.slope * float(np.mean(logits)) + rules.offset
+        if len(logits) >= MIN_FACES_IN_VIDEO:
+            best = max(best, evidence)
+            if evidence >= line:
+                # The window's own bursts above the line, so that a stretch does not bleed into its neighbours.
+                for at in range(start, start + span):
+                    own = float(np.mean([each.logit for each in by_burst[bursts[at]]]))
+                    marked[at] |= rules.slope * own + rules.offset >= line
+    ranges: list[TimeRange] = []
+    at = 0
+    while at < len(bursts):
+        if marked[at]:
+            end = at
+            while end + 1 < len(bursts) and marked[end + 1]:
+                end += 1
+            ranges.append(TimeRange(by_burst[bursts[at]][0].time_s, by_burst[bursts[end]][-1].time_s))
+            at = end
+        at += 1
+    return tuple(ranges), best, count
+
+
+def decide(
+    finding_people: Sequence[PersonScore], file_reasons: Sequence[Reason]
+) -> tuple[Level, float | None, int | None, tuple[Reason, ...]]:
+    """Level, p_fake, deciding person and reasons of a file: the most suspicious person that can be judged decides.
+
+    A reason that concerns the whole file makes any other level inconclusive. Without a judgeable person the file is
+    not analysable.
+    """
+    judged = [each for each in finding_people if each.level is not Level.NOT_ANALYSABLE]
+    if not judged:
+        reasons = finding_people[0].reasons if finding_people else (reason("no_face"),)
+        return Level.NOT_ANALYSABLE, None, None, reasons
+    worst = max(judged, key=lambda each: (SEVERITY.index(each.level), each.p_fake))
+    level, reasons = worst.level, worst.reasons
+    if file_reasons:
+        level, reasons = Level.INCONCLUSIVE, (*file_reasons, *reasons)
+    return level, worst.p_fake, worst.person, reasons
+
+
+def verdict_of(findings: Sequence[Finding]) -> Verdict:
+    """The file's verdict: that of its most severe finding. Raises ValueError without findings."""
+    worst = max(findings, key=lambda each: (SEVERITY.index(each.level), each.p_fake or 0.0))
+    sentence = SENTENCES[worst.level]
+    return Verdict(worst.level, worst.p_fake, f"{sentence}.", NOT_SAID[worst.level], worst.reasons)

@@ -1,0 +1,78 @@
+"""Calibration, lines, and the rate that is stated for sources left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fakelab.errors import UsageError
+from fakelab.evaluation.calibrate import calibrate, platt, source_weights, weighted_line
+from fakelab.verdict import sigmoid
+
+
+def results(seed: int = 0, *, shift: float = 0.0, sources: int = 12, each: int = 12) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(seed)
+    made = []
+    for source in range(sources):
+        offset = rng.normal() * shift
+        for _ in range(each):
+            made.append({"label": "real", "source": f"s{source}", "logit": float(rng.normal() - 2 + offset), "people": 1})
+            made.append({"label": "fake", "source": f"s{source}", "logit": float(rng.normal() + 2 + offset), "people": 1})
+    return made
+
+
+def test_stated_probabilities_come_true_on_new_files() -> None:
+    found = calibrate(results(0))
+    fresh = results(1)
+    p = np.array([sigmoid(found.slope * each["logit"] + found.offset) for each in fresh])
+    fake = np.array([each["label"] == "fake" for each in fresh])
+    assert abs(p[fake].mean() - 1) < 0.1
+    assert abs(p.mean() - 0.5) < 0.05
+
+
+def test_the_lines_are_in_order_and_hold_on_new_files() -> None:
+    found = calibrate(results(0))
+    assert found.unsure <= found.moderate <= found.strong
+    fresh = np.array([sigmoid(found.slope * r["logit"] + found.offset) for r in results(2) if r["label"] == "real"])
+    assert (fresh >= found.strong).mean() <= 0.03
+    assert (fresh >= found.moderate).mean() <= 0.09
+
+
+def test_sources_that_differ_show_in_the_left_out_rate() -> None:
+    same, different = calibrate(results(3, shift=0.0)), calibrate(results(3, shift=2.5))
+    assert different.false_alarms_moderate > same.false_alarms_moderate
+
+
+def test_a_huge_source_does_not_drown_the_others() -> None:
+    weights = source_weights(np.array(["big"] * 400 + ["small"] * 4))
+    assert weights[:400].sum() / weights[400:].sum() == pytest.approx(10.0)
+
+
+def test_the_slope_is_found() -> None:
+    rng = np.random.default_rng(5)
+    logits = rng.normal(size=4000) * 3
+    fake = rng.random(4000) < 1 / (1 + np.exp(-(0.7 * logits)))
+    slope, offset = platt(logits, fake, np.ones(4000))
+    assert slope == pytest.approx(0.7, rel=0.1)
+    assert offset == pytest.approx(0.0, abs=0.1)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.05, 0.2, 0.5])
+def test_a_line_lets_no_more_than_its_share_through(share: float) -> None:
+    rng = np.random.default_rng(0)
+    reals = rng.normal(size=157)
+    line = weighted_line(reals, np.ones(157), share)
+    assert (reals >= line).mean() <= share
+
+
+def test_files_that_could_not_be_scored_do_not_count_as_genuine_ones() -> None:
+    made = results(0)
+    more = [*made, *({"label": "real", "source": "x", "logit": None, "people": 0} for _ in range(50))]
+    assert calibrate(more).reals == calibrate(made).reals
+
+
+def test_too_few_files_are_refused() -> None:
+    with pytest.raises(UsageError, match="too few"):
+        calibrate(results(0, sources=1, each=3))

@@ -1,0 +1,61 @@
+"""Metrics against hand-made numbers and scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fakelab.evaluation.metrics import auc, ece, eer, line_for_fpr, tpr_at_fpr, with_interval
+
+FAKE = np.array([False, False, False, True, True, True])
+
+
+def test_auc_is_of_scores_and_not_of_hard_predictions() -> None:
+    scores = np.array([0.1, 0.6, 0.7, 0.65, 0.8, 0.9])
+    assert auc(scores, FAKE) == pytest.approx(8 / 9)
+    assert auc((scores > 0.5).astype(float), FAKE) != pytest.approx(auc(scores, FAKE))
+
+
+def test_auc_agrees_with_scikit_learn_with_ties() -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    fake = rng.random(300) < 0.4
+    scores = np.round(rng.normal(size=300) + fake, 1)
+    assert auc(scores, fake) == pytest.approx(sklearn.roc_auc_score(fake, scores))
+
+
+def test_auc_without_one_class_is_not_a_number() -> None:
+    assert np.isnan(auc(np.array([0.1, 0.2]), np.array([True, True])))
+
+
+def test_a_perfect_score_has_no_error_and_a_reversed_one_only_errors() -> None:
+    scores = np.array([0.0, 0.1, 0.2, 0.7, 0.8, 0.9])
+    assert eer(scores, FAKE) == 0.0
+    assert tpr_at_fpr(scores, FAKE, 0.01) == 1.0
+    assert auc(-scores, FAKE) == 0.0
+
+
+def test_the_line_for_a_false_alarm_rate_lets_no_more_through() -> None:
+    reals = np.arange(100, dtype=float)
+    for share in (0.0, 0.01, 0.05, 0.5):
+        assert (reals > line_for_fpr(reals, share)).mean() <= share
+
+
+def test_ece_is_zero_when_stated_probabilities_come_true() -> None:
+    p = np.array([0.25] * 4 + [0.75] * 4)
+    fake = np.array([True, False, False, False, True, True, True, False])
+    assert ece(p, fake) == pytest.approx(0.0)
+    assert ece(1 - p, fake) == pytest.approx(0.5)
+
+
+def test_the_interval_holds_the_value_and_is_wider_when_files_share_groups() -> None:
+    rng = np.random.default_rng(1)
+    fake = np.arange(80) % 2 == 0
+    scores = rng.normal(size=80) + fake
+    alone = with_interval(auc, scores, fake, [str(i) for i in range(80)], rounds=300)
+    repeated = with_interval(
+        auc, np.tile(scores, 4), np.tile(fake, 4), [str(i % 80) for i in range(320)], rounds=300
+    )
+    assert alone.low <= alone.value <= alone.high
+    # Four copies of every file are no news: the interval must not shrink.
+    assert repeated.high - repeated.low == pytest.approx(alone.high - alone.low, rel=0.25)
