@@ -1,0 +1,297 @@
+"""The report for people: one self-contained, printable HTML page without script, font or request to anywhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fakelab.records import Analysis, FaceScore, Finding, Kind, Level, MediaInfo, PersonScore, Reason
+from fakelab.reports import charts, words
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+TEMPLATES = Path(__file__).parent / "templates"
+REASONS_SHOWN = 3
+PEOPLE_SHOWN = 6
+"""People shown open. One or two more are shown too: a fold for so few costs more than it saves."""
+PEOPLE_SPARED = 2
+FACES_SHOWN = (6, 6, 3)
+"""Faces shown of the first, the second and every further person: rows of three, the most where it matters most."""
+APART_S = 0.5
+"""Faces closer in time than this look alike, so that the next moment is shown first."""
+ROWS_SHOWN = 120
+"""Rows of the table behind the lanes; the JSON report has them all."""
+
+_CODECS = {"h264": "H.264", "hevc": "H.265 (HEVC)", "av1": "AV1", "vp8": "VP8", "vp9": "VP9", "mpeg4": "MPEG-4"}
+_CONTAINERS = {
+    "mp4": "MP4", "matroska": "Matroska or WebM", "avi": "AVI", "mpegts": "MPEG-TS", "mpeg": "MPEG", "flv": "FLV",
+    "gif": "GIF", "jpeg": "JPEG", "png": "PNG", "webp": "WebP", "heif": "HEIF (HEIC, AVIF)", "tiff": "TIFF",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FaceView:
+    """One face as shown: its crop and its heat map as data URIs."""
+
+    when: str
+    score: str
+    crop: str
+    heat_map: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PersonView:
+    """One person as shown. `lane` is an SVG, empty for a photo."""
+
+    name: str
+    level: str
+    score: str
+    decides: bool
+    seen: str
+    suspicious: str
+    reasons: tuple[str, ...]
+    lane: str
+    thumbnail: str | None
+    faces: tuple[FaceView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FindingView:
+    """One detector's finding as shown; `people` open, `folded` behind a fold."""
+
+    key: str
+    title: str
+    finding: Finding
+    level: str
+    score: str
+    model: str
+    looked_at: str
+    people: tuple[PersonView, ...]
+    folded: tuple[PersonView, ...]
+    folded_note: str
+    axis: str
+    face_map: str
+    rows: tuple[tuple[str, str, str], ...]
+    rows_left: int
+    lines: tuple[tuple[str, str], ...]
+    measured: tuple[tuple[str, str, str], ...]
+
+
+def write_html(analysis: Analysis) -> str:
+    """The page as text, to be written as UTF-8. All text is escaped, no script runs, nothing is fetched."""
+    level, sentence = words.headline(analysis.verdict)
+    css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    views = tuple(
+        _finding_view(finding, analysis, f"f{number}") for number, finding in enumerate(analysis.findings, start=1)
+    )
+    with_reasons = words.all_reasons(analysis)
+    page = _template().render(
+        css=_markup(css),
+        css_hash=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
+        analysis=analysis,
+        file=analysis.file,
+        started=analysis.started.astimezone(UTC) if analysis.started.tzinfo else analysis.started,
+        level=level,
+        sentence=sentence,
+        score=words.percent(analysis.verdict.p_fake) if analysis.verdict.p_fake is not None else "",
+        mark=_markup(charts.level_mark(analysis.verdict.level)),
+        reasons=[reason.text for reason in analysis.verdict.reasons[:REASONS_SHOWN]],
+        reasons_left=max(0, len(analysis.verdict.reasons) - REASONS_SHOWN),
+        not_said=words.not_said(analysis.verdict),
+        facts=_facts(analysis.file),
+        findings=views,
+        all_reasons=[(where, reason.text, _compared(reason)) for where, reason in with_reasons],
+        key={
+            "ring": _markup(charts.key_mark(Level.NONE_FOUND)),
+            "diamond": _markup(charts.key_mark(Level.MODERATE)),
+            "triangle": _markup(charts.key_mark(Level.STRONG)),
+            "hatch": _markup(charts.key_hatch("key")),
+            "presence": _markup(charts.key_presence()),
+        },
+        meanings=[
+            (_markup(charts.level_mark(each)), words.LEVEL_WORDS[each], words.LEVEL_MEANINGS[each])
+            for each in words.LEVEL_WORDS
+        ],
+        settings=_settings(analysis.settings),
+        timings=[(stage.replace("_", " ").removesuffix(" s"), f"{s:.2f} s") for stage, s in analysis.timings.items()],
+    )
+    return page.rstrip() + "\n"
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    import jinja2
+
+    def shown(value: Any) -> Any:
+        """Every value on its way into the page: trouble becomes visible, and no line breaks before a percent sign."""
+        return value if hasattr(value, "__html__") else words.safe(value).replace(" %", "\u00a0%")
+
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2")
+
+
+def _markup(trusted: str) -> Any:
+    """Text that goes into the page as it is: only drawings of charts.py, which escape what they quote, and our CSS."""
+    from markupsafe import Markup
+
+    return Markup(trusted)
+
+
+def _facts(file: MediaInfo) -> list[tuple[str, str]]:
+    """The file's identity as (label, value), without what is unknown."""
+    size = f"{file.width_px} × {file.height_px} pixels" if file.width_px and file.height_px else ""
+    rate = f"{round(file.fps, 2):g} frames per second" if file.fps and math.isfinite(file.fps) else ""
+    if rate and file.variable_frame_rate:
+        rate += " on average (varies)"
+    codec = _codec(file.video_codec or file.audio_codec or "")
+    if file.kind is Kind.VIDEO and file.video_codec:
+        codec += f", sound {_codec(file.audio_codec)}" if file.audio_codec else ", no sound"
+    rotated = f" (stored turned by {file.rotation_deg}°)" if file.rotation_deg else ""
+    rows = [
+        ("Kind", f"{file.kind.value.capitalize()}, {_CONTAINERS.get(file.container, file.container)}"),
+        ("File size", words.byte_size(file.size_bytes)),
+        ("Length", words.length(file.duration_s) if file.duration_s else ""),
+        ("Picture", size + rotated if size else ""),
+        ("Frame rate", rate),
+        ("Codec", codec),
+    ]
+    return [(label, value) for label, value in rows if value]
+
+
+def _codec(name: str) -> str:
+    return _CODECS.get(name, name.upper() if len(name) <= 4 else name)
+
+
+def _finding_view(finding: Finding, analysis: Analysis, key: str) -> FindingView:
+    ordered = words.by_suspicion(finding)
+    open_count = len(ordered) if len(ordered) <= PEOPLE_SHOWN + PEOPLE_SPARED else PEOPLE_SHOWN
+    lines = words.thresholds(finding)
+    duration_s = _duration(finding, analysis.file)
+    views = tuple(
+        _person_view(
+            person, finding, lines, duration_s, f"{key}-{person.person}", FACES_SHOWN[min(place, len(FACES_SHOWN) - 1)]
+        )
+        for place, person in enumerate(ordered)
+    )
+    rest = ordered[open_count:]
+    note = words.others(rest) if rest else ""
+    rows = _rows(ordered) if duration_s else []
+    version = {model.get("name"): model.get("version", "") for model in analysis.models}.get(finding.model, "")
+    failed = f"; {finding.frames_failed} could not be decoded" if finding.frames_failed else ""
+    file = analysis.file
+    mapped = file.kind is Kind.PHOTO and len(ordered) > 1 and file.width_px and file.height_px
+    return FindingView(
+        key=key,
+        title=words.detector_words(finding.detector),
+        finding=finding,
+        level=words.LEVEL_WORDS[finding.level],
+        score=words.percent(finding.p_fake),
+        model=f"{finding.model} {version}".strip() if finding.model else "–",
+        looked_at=f"{words.count(finding.frames_sampled, 'frame', 'frames')},"
+        f" {words.count(finding.faces_found, 'face', 'faces')}{failed}",
+        people=views[:open_count],
+        folded=views[open_count:],
+        folded_note=note,
+        axis=_markup(charts.axis(duration_s)) if duration_s else "",
+        face_map=_markup(charts.face_map(ordered, file.width_px or 1, file.height_px or 1, key)) if mapped else "",
+        rows=tuple(rows[:ROWS_SHOWN]),
+        rows_left=max(0, len(rows) - ROWS_SHOWN),
+        lines=tuple((words.LEVEL_WORDS[level], words.percent(line)) for level, line in lines.items()),
+        measured=tuple(words.measured_rows(finding)),
+    )
+
+
+def _duration(finding: Finding, file: MediaInfo) -> float:
+    """Seconds that the time line spans; 0 where there is no time line."""
+    if file.kind is Kind.PHOTO:
+        return 0.0
+    last_s = max((face.time_s for person in finding.people for face in person.faces), default=0.0)
+    return max(0.0, *(each for each in (file.duration_s or 0.0, last_s) if math.isfinite(each)))
+
+
+def _person_view(
+    person: PersonScore, finding: Finding, lines: Mapping[Level, float], duration_s: float, key: str, faces_max: int
+) -> PersonView:
+    shown = _most_suspicious(person.faces, faces_max)
+    faces = tuple(view for face in shown if (view := _face_view(face, duration_s > 0)) is not None)
+    known = {reason.text for reason in finding.reasons}
+    return PersonView(
+        name=f"Person {person.person}",
+        level=words.LEVEL_WORDS[person.level],
+        score=words.person_percent(person),
+        decides=finding.decided_by == person.person and len(finding.people) > 1,
+        seen=words.span(person.faces[0].time_s, person.faces[-1].time_s) if person.faces and duration_s else "",
+        suspicious=words.spans(person.suspicious),
+        reasons=tuple(reason.text for reason in person.reasons if reason.text not in known),
+        lane=_markup(charts.lane(person, duration_s, lines, key)) if duration_s else "",
+        thumbnail=faces[0].crop if faces else None,
+        faces=faces,
+    )
+
+
+def _most_suspicious(faces: Sequence[FaceScore], at_most: int) -> list[FaceScore]:
+    """Faces with a crop from the highest score down, moments apart from each other before neighbours of one moment."""
+    ordered = sorted((face for face in faces if face.crop is not None), key=lambda face: (-face.p_fake, face.time_s))
+    apart: list[FaceScore] = []
+    neighbours: list[FaceScore] = []
+    for face in ordered:
+        near = any(abs(face.time_s - other.time_s) < APART_S for other in apart)
+        (neighbours if near else apart).append(face)
+    return (apart + neighbours)[:at_most]
+
+
+def _face_view(face: FaceScore, timed: bool) -> FaceView | None:
+    from fakelab.reports import pictures
+
+    if face.crop is None:
+        return None
+    return FaceView(
+        when=words.clock(face.time_s) if timed else "",
+        score=words.percent(face.p_fake),
+        crop=pictures.crop_uri(face.crop),
+        heat_map=pictures.overlay_uri(face.crop, face.heat_map) if face.heat_map is not None else None,
+    )
+
+
+def _rows(people: Sequence[PersonScore]) -> list[tuple[str, str, str]]:
+    return [
+        (f"Person {person.person}", words.clock(face.time_s), words.percent(face.p_fake))
+        for person in people
+        for face in person.faces
+    ]
+
+
+def _compared(reason: Reason) -> str:
+    """The comparison behind a reason, unless its sentence holds both numbers already."""
+    if reason.measured is None or reason.limit is None:
+        return ""
+    measured, limit = words.figure(reason.measured), words.figure(reason.limit)
+    return "" if measured in reason.text and limit in reason.text else f"measured {measured}, limit {limit}"
+
+
+def _settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    from fakelab.reports.json_report import plain
+
+    def shown(value: Any) -> str:
+        if value is None:
+            return "not set"
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+    return [(name, shown(plain(value))) for name, value in settings.items()]

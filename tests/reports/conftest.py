@@ -1,0 +1,13 @@
+"""Every kind of analysis, by name, for tests that hold for all of them."""
+
+from __future__ import annotations
+
+import analysis_maker as maker
+import pytest
+
+from fakelab.records import Analysis
+
+
+@pytest.fixture(params=sorted(maker.EVERY))
+def any_analysis(request: pytest.FixtureRequest) -> Analysis:
+    return maker.EVERY[request.param]()
