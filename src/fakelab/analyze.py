@@ -1,0 +1,159 @@
+"""`analyze(path) -> Analysis`: probe, choose the recipe, collect findings, decide. The product is this one function."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fakelab.records import Analysis, Finding, Kind, Level
+from fakelab.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from fakelab.media import Density, Media
+    from fakelab.models.runtime import FaceModel
+
+Progress = Callable[[str, int, int | None], None]
+"""progress(stage, done, total): stages are open, model, faces, done; total is None where it is not known."""
+
+LIBRARIES = ("numpy", "opencv-python-headless", "av", "pillow", "onnxruntime", "scipy")
+"""What can change a number, and is therefore written into every record."""
+
+
+def analyze(
+    path: str | Path,
+    *,
+    model: str | None = None,
+    finder: str | None = None,
+    thorough: bool | None = None,
+    every_s: float | None = None,
+    prior: float | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Analysis:
+    """The answer for one video or photo: verdict, findings, and all that is needed to repeat it.
+
+    `model` and `finder` are names of tables; `thorough` looks every 2 s of a video, `every_s` as often as it says;
+    `prior` is the share of manipulated files expected among those analysed (default .5), which moves `p_fake` and
+    never the level. What is not given comes from `settings`, or from the environment and the defaults.
+
+    Raises NotFoundError, UnsupportedMediaError, DamagedMediaError, LimitError for the file, UnknownNameError and
+    UsageError for the choices, ModelError and EnvironmentBrokenError for the installation.
+    """
+    chosen = _chosen(settings, model=model, finder=finder, thorough=thorough, every_s=every_s, prior=prior)
+    tell = progress or (lambda stage, done, total: None)
+    started, clock, timings = datetime.now(UTC), time.perf_counter(), dict[str, float]()
+
+    from fakelab.faces.find import FINDERS
+    from fakelab.media import Limits, open_media
+    from fakelab.models.card import model_folder
+
+    # Wrong names are told before a long file is read.
+    model_folder(chosen.model)
+    if chosen.finder not in FINDERS:
+        from fakelab.errors import unknown_name
+
+        raise unknown_name("face finder", chosen.finder, FINDERS)
+    limits = Limits(memory_mb=chosen.memory_mb, cpu_s=chosen.cpu_s, wall_s=chosen.wall_s, pixels=chosen.pixels)
+    tell("open", 0, None)
+    with open_media(path, limits, threads=chosen.threads or 2) as media:
+        timings["open_s"] = time.perf_counter() - clock
+        tell("model", 0, None)
+        face_model = _model(chosen)
+        timings["model_s"] = time.perf_counter() - clock - timings["open_s"]
+        findings = (_find(media, face_model, chosen, tell),)
+        warnings = media.warnings
+        info = media.info
+    timings["total_s"] = time.perf_counter() - clock
+    timings["analysis_s"] = timings["total_s"] - timings["open_s"] - timings["model_s"]
+    tell("done", 1, 1)
+
+    from fakelab.verdict import verdict_of
+
+    return Analysis(
+        file=info,
+        verdict=verdict_of(findings),
+        findings=findings,
+        models=(_model_row(face_model),),
+        started=started,
+        timings=timings,
+        # A report may travel: the folder of this machine stays out of it.
+        settings=chosen.model_dump(mode="json", exclude={"data_dir"}),
+        versions=versions(),
+        warnings=tuple(warnings),
+    )
+
+
+def _chosen(settings: Settings | None, **given: Any) -> Settings:
+    flags = {name: value for name, value in given.items() if value is not None}
+    if settings is None:
+        return read_settings(**flags)
+    return read_settings(**(settings.model_dump() | flags))
+
+
+def _find(media: Media, model: FaceModel, settings: Settings, tell: Progress) -> Finding:
+    """The finding of the recipe for this kind of file."""
+    from fakelab.detectors.face_video import FaceOptions, detect_faces_in_video
+
+    options = FaceOptions(settings.finder, _density(settings), settings.prior or 0.5)
+    match media.info.kind:
+        case Kind.VIDEO:
+            return detect_faces_in_video(media, model, options, tell)
+        case Kind.PHOTO:
+            from fakelab.detectors.face_photo import detect_faces_in_photo
+
+            return detect_faces_in_photo(media, model, options, tell)
+        case Kind.AUDIO:
+            from fakelab.verdict import reason
+
+            return Finding(
+                "none", "Manipulated faces.", Level.NOT_ANALYSABLE, None, (reason("no_detector"),), model=model.name
+            )
+
+
+def _density(settings: Settings) -> Density:
+    from fakelab.media import Density
+
+    if settings.every_s is not None:
+        return Density(every_s=settings.every_s)
+    return Density.thorough() if settings.thorough else Density()
+
+
+_loaded: dict[tuple[str, int], FaceModel] = {}
+"""The model used last: a folder of files must not load it again for each."""
+
+
+def _model(settings: Settings) -> FaceModel:
+    key = (settings.model, settings.threads)
+    if key not in _loaded:
+        from fakelab.models.runtime import load_model
+
+        loaded = load_model(settings.model, threads=settings.threads)
+        _loaded.clear()
+        _loaded[key] = loaded
+    return _loaded[key]
+
+
+def _model_row(model: FaceModel) -> dict[str, str]:
+    digest = next((sha for file, sha in model.card.files.items() if not file.startswith("clip_tower/")), "")
+    return {"name": model.name, "version": model.card.version, "sha256": digest}
+
+
+def versions() -> dict[str, str]:
+    """FakeLab's version, Python's, and those of the libraries that can change a number."""
+    from fakelab import __version__
+
+    found = {"fakelab": __version__, "python": platform.python_version(), "machine": platform.machine()}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+__all__ = ["analyze", "versions"]

@@ -1,0 +1,1 @@
+"""One recipe per question: media + faces + a model -> a Finding."""

@@ -1,0 +1,16 @@
+"""Was a face in this photo manipulated? The same road as in a video, with one frame and its own calibration."""
+
+from __future__ import annotations
+
+from fakelab.detectors.face_video import FaceOptions, Progress, judge, score_faces
+from fakelab.faces.scan import find_and_crop
+from fakelab.media import Media
+from fakelab.models.runtime import FaceModel
+from fakelab.records import Finding, Kind
+
+
+def detect_faces_in_photo(media: Media, model: FaceModel, options: FaceOptions, progress: Progress) -> Finding:
+    """The finding for a photo. Raises what `media.frames` raises."""
+    faces = find_and_crop(media.frames(options.density), options.finder, model.card.crop)
+    scored = score_faces(faces, model, lambda: progress("faces", faces.faces_found, None))
+    return judge(scored, media, model, options, Kind.PHOTO, faces.frames_seen)

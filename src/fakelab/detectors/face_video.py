@@ -1,0 +1,209 @@
+"""Was a face in this video manipulated? The main path, top to bottom."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from fakelab.faces.scan import find_and_crop
+from fakelab.faces.track import track_people
+from fakelab.media import Density, Media, bits_per_pixel
+from fakelab.models.runtime import FaceModel
+from fakelab.records import (
+    Crop,
+    Face,
+    FaceScore,
+    Finding,
+    Image,
+    Kind,
+    Level,
+    ModelCard,
+    PersonScore,
+    TimeRange,
+    Track,
+)
+from fakelab.verdict import (
+    Judged,
+    Rules,
+    Sample,
+    decide,
+    file_gate,
+    gate_reasons,
+    judge_person,
+    log_odds,
+    p_fake,
+    rules_of,
+    sigmoid,
+)
+
+Progress = Callable[[str, int, int | None], None]
+"""progress(stage, done, total): total is None where it is not known."""
+FULL_CROPS = 256
+"""Beyond this many faces the crops kept for the report are thumbnails, so that memory does not grow with length."""
+THUMBNAIL_PX = 96
+FACES_SHOWN = 6
+"""Per person, the most suspicious faces keep crop and heat map for the report."""
+LOOKS_FOR = "Faces that were swapped, reenacted, lip-synced or generated, in the picture alone."
+
+
+@dataclass(frozen=True, slots=True)
+class FaceOptions:
+    """How a file is sampled and judged."""
+
+    finder: str = "yunet"
+    density: Density = dataclasses.field(default_factory=Density)
+    prior: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredFace:
+    """A found face with its logit and heat map."""
+
+    face: Face
+    logit: float
+    heat_map: Image
+
+
+def detect_faces_in_video(media: Media, model: FaceModel, options: FaceOptions, progress: Progress) -> Finding:
+    """The finding for a video. Raises what `media.frames` raises."""
+    frames = media.frames(options.density)
+    faces = find_and_crop(frames, options.finder, model.card.crop)
+    expected = options.density.bursts_for(media.info.duration_s or 0.0) * options.density.frames_per_burst
+    scored = score_faces(faces, model, lambda: progress("faces", faces.frames_seen, expected))
+    return judge(scored, media, model, options, Kind.VIDEO, faces.frames_seen)
+
+
+def score_faces(faces: Iterable[Face], model: FaceModel, tick: Callable[[], None]) -> list[ScoredFace]:
+    """Every face scored as it is found. Crops are thinned out once there are many."""
+    scored: list[ScoredFace] = []
+    for face in faces:
+        logit, heat_map = model.score_one(face.crop)
+        scored.append(ScoredFace(face, logit, heat_map))
+        tick()
+        if len(scored) == FULL_CROPS + 1:
+            scored = [_thinned(each) for each in scored]
+        elif len(scored) > FULL_CROPS:
+            scored[-1] = _thinned(scored[-1])
+    return scored
+
+
+def judge(
+    scored: Sequence[ScoredFace], media: Media, model: FaceModel, options: FaceOptions, kind: Kind, frames: int
+) -> Finding:
+    """People from faces, each person judged, the most suspicious one decides."""
+    card = model.card
+    rules = rules_of(card.calibration, card.thresholds, card.gate, kind, options.prior)
+    by_face = {id(each.face): each for each in scored}
+    size = scored[0].face.crop.image.shape[0] if scored else card.crop.size_px
+    tracks = track_people([each.face for each in scored], dataclasses.replace(card.crop, size_px=size), options.finder)
+    counted = people_that_count(tracks, by_face, kind, rules)
+    people = tuple(_person(track, by_face, counted, kind, rules) for track in tracks)
+    bits = bits_per_pixel(media.info) if kind is Kind.VIDEO else None
+    level, p, decided_by, reasons = decide(people, file_gate(counted, bits, rules) if scored else ())
+    suspicious = next((each.suspicious for each in people if each.person == decided_by), ())
+    return Finding(
+        detector=f"face_{kind.value}",
+        looks_for=LOOKS_FOR,
+        level=level,
+        p_fake=p,
+        reasons=reasons,
+        model=model.name,
+        finder=options.finder,
+        people=people,
+        decided_by=decided_by,
+        suspicious=suspicious,
+        frames_sampled=frames,
+        frames_failed=media.frames_failed,
+        faces_found=len(scored),
+        error_rate=error_rate(card, kind, level),
+        measured=_measured(scored, bits, counted) | _lines(rules),
+    )
+
+
+def people_that_count(tracks: Sequence[Track], by_face: dict[int, ScoredFace], kind: Kind, rules: Rules) -> int:
+    """How many people could have decided: a passer-by who cannot be judged does not dilute the others."""
+    usable = sum(not gate_reasons(_samples(track, by_face), kind, rules) for track in tracks)
+    return max(1, usable)
+
+
+def error_rate(card: ModelCard, kind: Kind, level: Level) -> str:
+    """The card's sentence on how often this level is wrong on genuine files."""
+    rates = card.thresholds[kind.value].get("error_rates", {})
+    return str(rates.get(level.value, rates.get("all", "")))
+
+
+def _samples(track: Track, by_face: dict[int, ScoredFace]) -> list[Sample]:
+    return [
+        Sample(face.time_s, face.burst, by_face[id(face)].logit, max(face.box[2:]), face.blur, face.luma)
+        for face in track.faces
+    ]
+
+
+def _person(track: Track, by_face: dict[int, ScoredFace], people: int, kind: Kind, rules: Rules) -> PersonScore:
+    judged: Judged = judge_person(_samples(track, by_face), people, kind, rules)
+    shown = set(_most_suspicious(track, by_face))
+    scores = tuple(
+        FaceScore(
+            time_s=face.time_s,
+            box=face.box,
+            logit=by_face[id(face)].logit,
+            p_fake=p_fake(rules.slope * by_face[id(face)].logit + rules.offset, people, rules.prior),
+            heat_map=by_face[id(face)].heat_map if id(face) in shown else None,
+            crop=face.crop.image if id(face) in shown else None,
+        )
+        for face in track.faces
+    )
+    return PersonScore(
+        person=track.person,
+        logit=judged.mean_logit,
+        p_fake=p_fake(judged.evidence, people, rules.prior),
+        level=judged.level,
+        reasons=judged.reasons,
+        faces=scores,
+        suspicious=judged.suspicious,
+    )
+
+
+def _most_suspicious(track: Track, by_face: dict[int, ScoredFace]) -> Iterator[int]:
+    """The ids of the faces to show, at most one per burst while there are enough bursts."""
+    ranked = sorted(track.faces, key=lambda face: -by_face[id(face)].logit)
+    firsts, rest, seen = [], [], set()
+    for face in ranked:
+        (rest if face.burst in seen else firsts).append(id(face))
+        seen.add(face.burst)
+    yield from (firsts + rest)[:FACES_SHOWN]
+
+
+def _lines(rules: Rules) -> dict[str, float]:
+    """The lines of evidence as p_fake of one person, moved by the prior as p_fake is: what a chart draws."""
+    shift = log_odds(rules.prior)
+    lines = {"threshold_moderate": rules.moderate, "threshold_strong": rules.strong}
+    return {name: sigmoid(log_odds(line) + shift) for name, line in lines.items() if line < 1.0}
+
+
+def _measured(scored: Sequence[ScoredFace], bits: float | None, people: int) -> dict[str, float]:
+    import numpy as np
+
+    measured: dict[str, float] = {"people_judged": float(people if scored else 0)}
+    if scored:
+        measured["largest_face_px"] = max(max(each.face.box[2:]) for each in scored)
+        measured["median_face_px"] = float(np.median([max(each.face.box[2:]) for each in scored]))
+        measured["median_blur"] = float(np.median([each.face.blur for each in scored]))
+        measured["median_luma"] = float(np.median([each.face.luma for each in scored]))
+    if bits is not None:
+        measured["bits_per_pixel"] = bits
+    return measured
+
+
+def _thinned(scored: ScoredFace) -> ScoredFace:
+    import cv2
+    import numpy as np
+
+    crop = scored.face.crop
+    small = cv2.resize(crop.image, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
+    face = dataclasses.replace(scored.face, crop=Crop(np.asarray(small, dtype=np.uint8), crop.version))
+    return dataclasses.replace(scored, face=face)
+
+
+__all__ = ["FaceOptions", "TimeRange", "detect_faces_in_video"]

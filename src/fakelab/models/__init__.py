@@ -1,0 +1,1 @@
+"""Arrays -> logits: the table of models, their cards, and ONNX Runtime."""

@@ -1,0 +1,110 @@
+"""The table of models, and the card that travels with each one's weights.
+
+A model is a folder ``weights/NAME`` with ``card.json`` and either ``model.onnx`` or ``tuning.safetensors``, numbers
+that are laid over the shared tower in ``weights/clip_tower``. Everything is checked by SHA-256 before it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fakelab.errors import ModelError, unknown_name
+from fakelab.records import CropSpec, ModelCard
+
+WEIGHTS = Path(__file__).parent / "weights"
+MODELS: dict[str, str] = {
+    "clip_face": "CLIP ViT-B/16 with tuned norms, biases and head: manipulated faces in videos and photos (default)",
+    "tiny": "a small seeded network that travels the same road in milliseconds: for tests; it knows nothing",
+}
+DEFAULT_MODEL = "clip_face"
+TOWER = "clip_tower"
+COLOUR_ORDER = "RGB"
+
+
+def model_folder(name: str) -> Path:
+    """Where the model called `name` lies: a row of the table, or the path of a folder that holds a card.
+
+    Raises UnknownNameError.
+    """
+    if name in MODELS:
+        return WEIGHTS / name
+    if (Path(name) / "card.json").is_file():
+        return Path(name)
+    raise unknown_name("model", name, MODELS)
+
+
+def model_file(name: str, file: str) -> Path:
+    """The path of a file that a card names: those of the shared tower lie with FakeLab's weights, others by the card."""
+    return WEIGHTS / file if file.startswith(f"{TOWER}/") else model_folder(name) / file
+
+
+@lru_cache(maxsize=8)
+def load_card(name: str) -> ModelCard:
+    """The card of the model called `name`. Raises UnknownNameError, or ModelError for a card that cannot be used."""
+    return read_card(model_folder(name) / "card.json")
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card in a JSON file, every field checked. Raises ModelError."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ModelError(f"the model card {path} cannot be read", str(error), "Reinstall fakelab-verify.") from error
+    names = {each.name for each in fields(ModelCard)}
+    missing, extra = names - set(raw), set(raw) - names
+    if missing or extra:
+        why = ", ".join([f"lacks {n}" for n in sorted(missing)] + [f"has an unknown field {n}" for n in sorted(extra)])
+        raise ModelError(f"the model card {path} does not fit this FakeLab", why, "Use weights made with this version.")
+    try:
+        card = ModelCard(
+            **{
+                **raw,
+                "crop": CropSpec(**raw["crop"]),
+                "mean": tuple(raw["mean"]),
+                "std": tuple(raw["std"]),
+                "data": tuple(raw["data"]),
+                "weak_spots": tuple(raw["weak_spots"]),
+            }
+        )
+    except TypeError as error:
+        raise ModelError(f"the model card {path} does not fit this FakeLab", str(error), "Mend the card.") from error
+    if card.colour_order != COLOUR_ORDER or len(card.mean) != 3 or len(card.std) != 3:
+        raise ModelError(
+            f"the model card {path} does not fit this FakeLab",
+            f"colour order {card.colour_order}, {len(card.mean)} means",
+            f"This version feeds {COLOUR_ORDER} pictures of 3 channels.",
+        )
+    return card
+
+
+def card_as_json(card: ModelCard) -> dict[str, Any]:
+    """The card as what `read_card` reads."""
+    plain: dict[str, Any] = {each.name: getattr(card, each.name) for each in fields(ModelCard)}
+    plain["crop"] = {each.name: getattr(card.crop, each.name) for each in fields(CropSpec)}
+    return plain
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(name: str) -> list[tuple[str, bool, str]]:
+    """For every file that the card names: (file, whether it is there unaltered, what was found)."""
+    rows = []
+    for file, wanted in load_card(name).files.items():
+        path = model_file(name, file)
+        if not path.is_file():
+            rows.append((file, False, "missing"))
+            continue
+        found = sha256_of(path)
+        rows.append((file, found == wanted, "ok" if found == wanted else f"altered: SHA-256 is {found}"))
+    return rows
+
+

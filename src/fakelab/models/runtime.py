@@ -1,0 +1,114 @@
+"""Face crops -> logits and heat maps, by ONNX Runtime. Never sees a file of media.
+
+A model is one ONNX file, or the shared CLIP tower with its tuned numbers laid over the tower's initializers when the
+session starts. One crop a call: the 8-bit tower finds its activation scale per call, and a batch would share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fakelab.errors import ModelError
+from fakelab.models.card import load_card, model_file, sha256_of
+from fakelab.records import Crop, Image, ModelCard
+
+
+class FaceModel:
+    """A loaded model. `score` turns crops into logits (N,) float32 and patch probabilities (N, h, w) float32."""
+
+    def __init__(self, name: str, card: ModelCard, session: Any, keep_alive: list[Any]) -> None:
+        self.name, self.card = name, card
+        self._session = session
+        # ONNX Runtime reads overlaid initializers from this memory for as long as the session lives.
+        self._keep_alive = keep_alive
+        self._mean = np.array(card.mean, np.float32).reshape(3, 1, 1)
+        self._std = np.array(card.std, np.float32).reshape(3, 1, 1)
+
+    def score_one(self, crop: Crop) -> tuple[float, NDArray[np.float32]]:
+        """The logit of one crop, and its map (h, w), 0..1. Raises ModelError for a crop of another cropper or size."""
+        spec = self.card.crop
+        if crop.version != spec.version or crop.image.shape != (spec.size_px, spec.size_px, 3):
+            raise ModelError(
+                f"a crop does not fit the model '{self.name}'",
+                f"it is version {crop.version}, {crop.image.shape}; the card wants version {spec.version}, {spec.size_px} px",
+                "Cut faces with the card's crop spec.",
+            )
+        logit, patches = self._session.run(None, {"pixels": self._pixels(crop.image)})
+        return float(logit.ravel()[0]), _sigmoid(np.asarray(patches[0], dtype=np.float32))
+
+    def score(
+        self, crops: Sequence[Crop], progress: Callable[[int, int], None] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits (N,) and maps (N, h, w) of the crops, in their order."""
+        results = []
+        for done, crop in enumerate(crops, start=1):
+            results.append(self.score_one(crop))
+            if progress:
+                progress(done, len(crops))
+        if not results:
+            return np.zeros(0, np.float32), np.zeros((0, 1, 1), np.float32)
+        return np.array([logit for logit, _ in results], np.float32), np.stack([each for _, each in results])
+
+    def _pixels(self, image: Image) -> NDArray[np.float32]:
+        """(1, 3, S, S) float32, scaled to 0..1 and normalised as the card says."""
+        planes = image.transpose(2, 0, 1).astype(np.float32) / 255.0
+        return np.ascontiguousarray((planes - self._mean) / self._std, dtype=np.float32)[None]
+
+
+def load_model(name: str, *, threads: int = 0) -> FaceModel:
+    """The model called `name`, its files checked by SHA-256. `threads` 0 leaves the number to ONNX Runtime.
+
+    Raises UnknownNameError, and ModelError when a file is missing, altered, or does not fit its card.
+    """
+    card = load_card(name)
+    for file, wanted in card.files.items():
+        path = model_file(name, file)
+        if not path.is_file() or sha256_of(path) != wanted:
+            raise ModelError(
+                f"the model '{name}' cannot be used",
+                f"{path} is {'altered' if path.is_file() else 'missing'}",
+                "Reinstall fakelab-verify; `fakelab models verify` lists every file.",
+            )
+    onnx_file = next((f for f in card.files if f.endswith(".onnx")), None)
+    if onnx_file is None:
+        raise ModelError(f"the model '{name}' cannot be used", "its card names no .onnx file", "Mend the card.")
+    tuning = next((model_file(name, f) for f in card.files if f.endswith(".safetensors")), None)
+    return open_session(name, card, model_file(name, onnx_file), tuning, threads)
+
+
+def open_session(name: str, card: ModelCard, onnx_file: Path, tuning: Path | None, threads: int) -> FaceModel:
+    """A FaceModel of these very files. Raises ModelError when ONNX Runtime refuses them."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # The arena keeps every peak for good: more memory, no gain at one picture a call.
+    options.enable_cpu_mem_arena = False
+    keep_alive: list[Any] = []
+    try:
+        if tuning is not None:
+            from safetensors.numpy import load_file
+
+            for key, value in load_file(tuning).items():
+                array = np.ascontiguousarray(value)
+                overlay = ort.OrtValue.ortvalue_from_numpy(array)
+                keep_alive += [array, overlay]
+                options.add_initializer(key, overlay)
+        session = ort.InferenceSession(str(onnx_file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own error types are not public
+        raise ModelError(f"the model '{name}' cannot be started", str(error), "Reinstall fakelab-verify.") from error
+    if [each.name for each in session.get_outputs()] != ["logit", "map"]:
+        raise ModelError(f"the model '{name}' cannot be used", "its outputs are not logit and map", "Export it again.")
+    return FaceModel(name, card, session, keep_alive)
+
+
+def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -30, 30))), dtype=np.float32)
+
