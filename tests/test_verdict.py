@@ -38,7 +38,9 @@ GATE = {
 RULES = Rules(slope=1.0, offset=0.0, strong=0.95, moderate=0.8, unsure=0.5, gate=GATE)
 
 
-def samples(logits: list[float], *, per_burst: int = 4, side: float = 150, blur: float = 50, luma: float = 120) -> list[Sample]:
+def samples(
+    logits: list[float], *, per_burst: int = 4, side: float = 150, blur: float = 50, luma: float = 120
+) -> list[Sample]:
     return [Sample(i / 10 + (i // per_burst) * 2, i // per_burst, x, side, blur, luma) for i, x in enumerate(logits)]
 
 
@@ -51,7 +53,8 @@ def finding(level: Level, p: float | None) -> Finding:
 
 
 @pytest.mark.parametrize(
-    ("logit", "level"), [(5.0, Level.STRONG), (2.0, Level.MODERATE), (0.5, Level.INCONCLUSIVE), (-2.0, Level.NONE_FOUND)]
+    ("logit", "level"),
+    [(5.0, Level.STRONG), (2.0, Level.MODERATE), (0.5, Level.INCONCLUSIVE), (-2.0, Level.NONE_FOUND)],
 )
 def test_the_mean_logit_of_a_person_gives_the_level(logit: float, level: Level) -> None:
     judged = judge_person(samples([logit - 0.4, logit, logit + 0.4] * 4), 1, Kind.VIDEO, RULES)
@@ -148,6 +151,24 @@ def test_a_person_that_cannot_be_judged_does_not_decide() -> None:
     assert decide(people, ())[0] is Level.NONE_FOUND
 
 
+def gated(number: int, p: float, last: str) -> PersonScore:
+    reasons = (reason("blurred", 1.0, 3.0), reason(last, p, 0.5))
+    return PersonScore(number, log_odds(p), p, Level.INCONCLUSIVE, reasons, ())
+
+
+def test_a_blurred_passer_by_does_not_make_a_clear_file_inconclusive() -> None:
+    assert decide([person(1, Level.NONE_FOUND, 0.1), gated(2, 0.2, "below_all")], ())[:3] == (Level.NONE_FOUND, 0.1, 1)
+
+
+def test_a_blurred_face_that_looks_forged_does_make_it_inconclusive() -> None:
+    level, _, number, _ = decide([person(1, Level.NONE_FOUND, 0.1), gated(2, 0.97, "above_strong")], ())
+    assert (level, number) == (Level.INCONCLUSIVE, 2)
+
+
+def test_a_blurred_face_alone_is_inconclusive() -> None:
+    assert decide([gated(1, 0.2, "below_all")], ())[0] is Level.INCONCLUSIVE
+
+
 def test_no_face_is_not_analysable_and_has_no_number() -> None:
     level, p, number, reasons = decide([], ())
     assert (level, p, number) == (Level.NOT_ANALYSABLE, None, None)
@@ -182,7 +203,9 @@ def test_every_reason_can_be_written() -> None:
 
 
 def test_the_worst_finding_is_the_verdict_of_the_file() -> None:
-    verdict = verdict_of([finding(Level.NONE_FOUND, 0.2), finding(Level.MODERATE, 0.8), finding(Level.NOT_ANALYSABLE, None)])
+    verdict = verdict_of(
+        [finding(Level.NONE_FOUND, 0.2), finding(Level.MODERATE, 0.8), finding(Level.NOT_ANALYSABLE, None)]
+    )
     assert verdict.level is Level.MODERATE
     assert verdict.p_fake == 0.8
 

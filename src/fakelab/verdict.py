@@ -43,6 +43,8 @@ REASONS: dict[str, str] = {
 }
 """Every reason by its code: the sentence that is shown, with what was measured and the limit."""
 
+GATE_CODES = ("face_too_small", "face_small", "blurred", "dark", "too_short")
+"""The reasons that put one person outside what the model was tested on."""
 SENTENCES: dict[Level, str] = {
     Level.STRONG: "Strong evidence of manipulation",
     Level.MODERATE: "Moderate evidence, not conclusive",
@@ -226,10 +228,12 @@ def decide(
 ) -> tuple[Level, float | None, int | None, tuple[Reason, ...]]:
     """Level, p_fake, deciding person and reasons of a file: the most suspicious person that can be judged decides.
 
-    A reason that concerns the whole file makes any other level inconclusive. Without a judgeable person the file is
-    not analysable.
+    A face in the background that is too small or blurred to be relied on, and that looks unsuspicious, does not decide
+    beside people who can be judged; a suspicious one makes the file inconclusive. A reason that concerns the whole
+    file makes any other level inconclusive. Without a judgeable person the file is not analysable.
     """
     judged = [each for each in finding_people if each.level is not Level.NOT_ANALYSABLE]
+    judged = [each for each in judged if not _unremarkable_and_gated(each)] or judged
     if not judged:
         reasons = finding_people[0].reasons if finding_people else (reason("no_face"),)
         return Level.NOT_ANALYSABLE, None, None, reasons
@@ -238,6 +242,11 @@ def decide(
     if file_reasons:
         level, reasons = Level.INCONCLUSIVE, (*file_reasons, *reasons)
     return level, worst.p_fake, worst.person, reasons
+
+
+def _unremarkable_and_gated(person: PersonScore) -> bool:
+    codes = [each.code for each in person.reasons]
+    return codes[0] in GATE_CODES and codes[-1] in ("below_all", "unsure")
 
 
 def verdict_of(findings: Sequence[Finding]) -> Verdict:

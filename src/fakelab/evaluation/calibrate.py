@@ -7,14 +7,17 @@ error rate is not that share but the one found when each source in turn is left 
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.errors import UsageError
-from fakelab.verdict import sigmoid
+from fakelab.models.card import card_as_json, read_card
 
 MIN_REALS = 20
 STRONG_FPR, MODERATE_FPR, UNSURE_FPR = 0.01, 0.05, 0.20
@@ -95,9 +98,7 @@ def calibrate(results: list[dict[str, Any]]) -> Calibrated:
     return Calibrated(
         slope,
         offset,
-        sigmoid(strong),
-        sigmoid(moderate),
-        sigmoid(unsure),
+        *(float(1 / (1 + np.exp(-line))) for line in (strong, moderate, unsure)),
         wrong_strong,
         wrong_moderate,
         reals,
@@ -135,3 +136,55 @@ def _left_out(
         moderate_hits += int((evidence >= moderate).sum())
         total += int(mine.sum())
     return strong_hits / max(1, total), moderate_hits / max(1, total)
+
+
+def calibrate_card(folder: Path, results: dict[str, Path]) -> list[str]:
+    """Writes what `results` (media kind -> file of `evaluation.run`) give into the folder's card; the lines to print.
+
+    Raises UsageError for results that cannot be used, ModelError for a card that cannot.
+    """
+    card = read_card(folder / "card.json")
+    calibration, thresholds, printed = dict(card.calibration), dict(card.thresholds), []
+    for kind, path in results.items():
+        try:
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        except (OSError, json.JSONDecodeError) as error:
+            raise UsageError(f"the results {path} cannot be read", str(error), "Make them with `fakelab evaluate`.") from error
+        found = calibrate(rows)
+        calibration[kind] = {"slope": found.slope, "offset": found.offset, **_counts(found)}
+        thresholds[kind] = {
+            "strong": found.strong,
+            "moderate": found.moderate,
+            "unsure": found.unsure,
+            "error_rates": error_rates(found, kind),
+        }
+        printed.append(f"{kind}: slope {found.slope:.3f}, offset {found.offset:+.3f}, {error_rates(found, kind)['all']}")
+    mended = dataclasses.replace(card, calibration=calibration, thresholds=thresholds)
+    text = json.dumps(card_as_json(mended), indent=2, ensure_ascii=False)
+    (folder / "card.json").write_text(text + "\n", encoding="utf-8")
+    return printed
+
+
+def error_rates(found: Calibrated, kind: str) -> dict[str, str]:
+    """The sentences that a card states for each level."""
+    what = f"genuine {kind}s of {found.real_sources} sources ({found.reals} files), each source judged without itself"
+    strong = f"{_of(found.false_alarms_strong, found.reals)} of {what} reach strong evidence"
+    moderate = f"{_of(found.false_alarms_moderate, found.reals)} of {what} reach moderate or strong evidence"
+    return {"strong_evidence": f"{strong}.", "moderate_evidence": f"{moderate}.", "all": f"{moderate}; {strong}."}
+
+
+def _of(share: float, count: int) -> str:
+    low, high = wilson(share, count)
+    return f"{100 * share:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of `count` (Wilson 1927)."""
+    z = 1.96
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _counts(found: Calibrated) -> dict[str, int]:
+    return {"reals": found.reals, "real_sources": found.real_sources, "fakes": found.fakes}

@@ -1,0 +1,98 @@
+"""Results -> an honest table: AUC with intervals, per forgery and source, levels reached, and what could not be scored.
+
+Files that could not be scored are counted beside every number, and once more scored worst-case: a fake as the most
+genuine, a genuine file as the most suspicious.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fakelab.evaluation.metrics import auc, ece, eer, tpr_at_fpr, with_interval
+
+Result = dict[str, Any]
+MIN_FILES = 5
+"""Below this many files of a kind, an AUC is no measurement."""
+EVIDENCE = ("strong_evidence", "moderate_evidence")
+
+
+def table(title: str, results: Sequence[Result], *, rounds: int = 2000) -> str:
+    """A Markdown section: totals, levels, then one line per forgery against all genuine files, one per source."""
+    fakes = [each for each in results if each["label"] == "fake"]
+    reals = [each for each in results if each["label"] == "real"]
+    missing = [each for each in results if each["p_fake"] is None]
+    lines = [f"## {title}", "", f"{len(reals)} real, {len(fakes)} fake; not analysable {len(missing)} of {len(results)}"]
+    lines[-1] += f" ({100 * len(missing) / max(1, len(results)):.1f} %)"
+    scored = [each for each in results if each["p_fake"] is not None]
+    if _enough(reals) and _enough(fakes):
+        lines += ["", "| | value (95 % interval) |", "|---|---|"]
+        lines.append(f"| AUC | {_auc(scored, rounds)} |")
+        lines.append(f"| AUC, unscored files worst-case | {_auc(worst_case(results), rounds)} |")
+        p, fake = _arrays(scored)
+        lines.append(f"| EER | {eer(p, fake):.3f} |")
+        lines.append(f"| TPR at 1 % / 5 % FPR | {tpr_at_fpr(p, fake, 0.01):.2f} / {tpr_at_fpr(p, fake, 0.05):.2f} |")
+        lines.append(f"| ECE | {ece(p, fake):.3f} |")
+    lines += ["", "| level | real | fake |", "|---|---|---|"]
+    for level in ("strong_evidence", "moderate_evidence", "inconclusive", "no_evidence_found", "not_analysable"):
+        counts = [sum(each["level"] == level for each in part) for part in (reals, fakes)]
+        lines.append(f"| {level} | {_share(counts[0], len(reals))} | {_share(counts[1], len(fakes))} |")
+    both = [sum(each["level"] in EVIDENCE for each in part) for part in (reals, fakes)]
+    lines.append(f"| strong or moderate | {_share(both[0], len(reals))} | {_share(both[1], len(fakes))} |")
+    lines += ["", "| forgery, against all genuine files here | n | AUC | strong or moderate |", "|---|---|---|---|"]
+    lines += _rows(fakes, lambda each: each.get("forgery") or "unnamed", [r for r in scored if r["label"] == "real"], rounds)
+    lines += ["", "| source | real | fake | AUC inside | real: mean logit | real at strong or moderate |", "|---|---|---|---|---|---|"]
+    for source in sorted({each["source"] for each in results}):
+        lines.append(_source_row(source, [each for each in results if each["source"] == source], rounds))
+    return "\n".join(lines) + "\n"
+
+
+def worst_case(results: Sequence[Result]) -> list[Result]:
+    """The results with unscored fakes at 0 and unscored genuine files at 1."""
+    return [
+        each if each["p_fake"] is not None else {**each, "p_fake": 0.0 if each["label"] == "fake" else 1.0}
+        for each in results
+    ]
+
+
+def _rows(fakes: Sequence[Result], key: Callable[[Result], str], reals: list[Result], rounds: int) -> list[str]:
+    rows = []
+    for name in sorted({key(each) for each in fakes}):
+        mine = [each for each in fakes if key(each) == name]
+        scored = [each for each in mine if each["p_fake"] is not None]
+        value = _auc([*reals, *scored], rounds) if _enough(mine) and _enough(reals) else f"not measured (n = {len(mine)})"
+        caught = sum(each["level"] in EVIDENCE for each in mine)
+        rows.append(f"| {name} | {len(mine)} | {value} | {_share(caught, len(mine))} |")
+    return rows
+
+
+def _source_row(source: str, mine: Sequence[Result], rounds: int) -> str:
+    reals = [each for each in mine if each["label"] == "real"]
+    fakes = [each for each in mine if each["label"] == "fake"]
+    scored = [each for each in mine if each["p_fake"] is not None]
+    value = _auc(scored, rounds) if _enough(reals) and _enough(fakes) else "-"
+    logits = [each["logit"] for each in reals if each["logit"] is not None]
+    mean = f"{np.mean(logits):+.2f}" if logits else "-"
+    alarms = sum(each["level"] in EVIDENCE for each in reals)
+    return f"| {source} | {len(reals)} | {len(fakes)} | {value} | {mean} | {_share(alarms, len(reals))} |"
+
+
+def _auc(results: Sequence[Result], rounds: int) -> str:
+    p, fake = _arrays(results)
+    groups = [f"{each['source']}:{each['group']}" for each in results]
+    return str(with_interval(auc, p, fake, groups, rounds=rounds))
+
+
+def _arrays(results: Sequence[Result]) -> tuple[Any, Any]:
+    p = np.array([each["p_fake"] for each in results], np.float64)
+    return p, np.array([each["label"] == "fake" for each in results], bool)
+
+
+def _enough(results: Sequence[Result]) -> bool:
+    return len(results) >= MIN_FILES
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count} ({100 * count / total:.0f} %)" if total else "-"

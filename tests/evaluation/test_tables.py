@@ -1,0 +1,46 @@
+"""The table counts in public what could not be scored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fakelab.evaluation.tables import table, worst_case
+
+
+def result(label: str, p: float | None, level: str, forgery: str = "", number: int = 0) -> dict[str, Any]:
+    return {
+        "label": label,
+        "source": "s",
+        "group": str(number),
+        "forgery": forgery,
+        "p_fake": p,
+        "logit": p,
+        "level": level,
+    }
+
+
+def made() -> list[dict[str, Any]]:
+    reals = [result("real", 0.1 + i / 100, "no_evidence_found", number=i) for i in range(10)]
+    fakes = [result("fake", 0.8 + i / 100, "strong_evidence", "swap", 20 + i) for i in range(10)]
+    return [*reals, *fakes, result("fake", None, "not_analysable", "lips", 40)]
+
+
+def test_unscored_files_are_counted_and_scored_worst_case() -> None:
+    text = table("t", made(), rounds=50)
+    assert "not analysable 1 of 21 (4.8 %)" in text
+    assert "| AUC | 1.000" in text
+    assert "| AUC, unscored files worst-case | 0.909" in text
+
+
+def test_a_single_clip_is_no_measurement() -> None:
+    assert "| lips | 1 | not measured (n = 1) | 0 (0 %) |" in table("t", made(), rounds=50)
+
+
+def test_levels_are_shares_of_all_files_and_not_of_those_scored() -> None:
+    assert "| strong or moderate | 0 (0 %) | 10 (91 %) |" in table("t", made(), rounds=50)
+
+
+def test_worst_case_leaves_scored_files_alone() -> None:
+    worst = worst_case(made())
+    assert worst[:20] == made()[:20]
+    assert worst[20]["p_fake"] == 0.0
