@@ -92,7 +92,8 @@ def _chosen(settings: Settings | None, **given: Any) -> Settings:
     flags = {name: value for name, value in given.items() if value is not None}
     if settings is None:
         return read_settings(**flags)
-    return read_settings(**(settings.model_dump() | flags))
+    # Not through the environment again: these settings are resolved.
+    return settings.model_copy(update=read_settings(**flags).model_dump(include=set(flags))) if flags else settings
 
 
 def _find(media: Media, model: FaceModel, settings: Settings, tell: Progress) -> Finding:

@@ -53,11 +53,11 @@ SENTENCES: dict[Level, str] = {
     Level.NOT_ANALYSABLE: "Could not be analysed",
 }
 NOT_SAID: dict[Level, str] = {
-    Level.STRONG: "This does not show who changed what, or why. A share of genuine files scores as high: see the error rate.",
+    Level.STRONG: "This does not show who changed what, or why. Some genuine files score as high: see the error rate.",
     Level.MODERATE: "This is a hint, not a finding: genuine files score like this, too. See the error rate.",
     Level.INCONCLUSIVE: "This says nothing for or against the file.",
-    Level.NONE_FOUND: "This does not show that the file is authentic. Manipulations that FakeLab does not know, or that "
-    "compression has wiped out, leave nothing to find.",
+    Level.NONE_FOUND: "This does not show that the file is authentic. Manipulations that FakeLab does not know, "
+    "or that compression has wiped out, leave nothing to find.",
     Level.NOT_ANALYSABLE: "This says nothing for or against the file.",
 }
 SEVERITY = (Level.NOT_ANALYSABLE, Level.NONE_FOUND, Level.INCONCLUSIVE, Level.MODERATE, Level.STRONG)
@@ -100,7 +100,9 @@ class Judged:
     suspicious: tuple[TimeRange, ...]
 
 
-def rules_of(calibration: dict[str, Any], thresholds: dict[str, Any], gate: dict[str, float], kind: Kind, prior: float) -> Rules:
+def rules_of(
+    calibration: dict[str, Any], thresholds: dict[str, Any], gate: dict[str, float], kind: Kind, prior: float
+) -> Rules:
     """The rules for a media kind from a card's three tables."""
     own, lines = calibration[kind.value], thresholds[kind.value]
     return Rules(own["slope"], own["offset"], lines["strong"], lines["moderate"], lines["unsure"], dict(gate), prior)

@@ -18,8 +18,12 @@ def results(seed: int = 0, *, shift: float = 0.0, sources: int = 12, each: int =
     for source in range(sources):
         offset = rng.normal() * shift
         for _ in range(each):
-            made.append({"label": "real", "source": f"s{source}", "logit": float(rng.normal() - 2 + offset), "people": 1})
-            made.append({"label": "fake", "source": f"s{source}", "logit": float(rng.normal() + 2 + offset), "people": 1})
+            made.append(
+                {"label": "real", "source": f"s{source}", "logit": float(rng.normal() - 2 + offset), "people": 1}
+            )
+            made.append(
+                {"label": "fake", "source": f"s{source}", "logit": float(rng.normal() + 2 + offset), "people": 1}
+            )
     return made
 
 

@@ -53,9 +53,7 @@ def test_the_interval_holds_the_value_and_is_wider_when_files_share_groups() -> 
     fake = np.arange(80) % 2 == 0
     scores = rng.normal(size=80) + fake
     alone = with_interval(auc, scores, fake, [str(i) for i in range(80)], rounds=300)
-    repeated = with_interval(
-        auc, np.tile(scores, 4), np.tile(fake, 4), [str(i % 80) for i in range(320)], rounds=300
-    )
+    repeated = with_interval(auc, np.tile(scores, 4), np.tile(fake, 4), [str(i % 80) for i in range(320)], rounds=300)
     assert alone.low <= alone.value <= alone.high
     # Four copies of every file are no news: the interval must not shrink.
     assert repeated.high - repeated.low == pytest.approx(alone.high - alone.low, rel=0.25)

@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fakelab.faces.scan import find_and_crop
 from fakelab.faces.track import track_people
 from fakelab.media import Density, Media, bits_per_pixel
@@ -15,12 +18,10 @@ from fakelab.records import (
     Face,
     FaceScore,
     Finding,
-    Image,
     Kind,
     Level,
     ModelCard,
     PersonScore,
-    TimeRange,
     Track,
 )
 from fakelab.verdict import (
@@ -62,7 +63,7 @@ class ScoredFace:
 
     face: Face
     logit: float
-    heat_map: Image
+    heat_map: NDArray[np.float32]
 
 
 def detect_faces_in_video(media: Media, model: FaceModel, options: FaceOptions, progress: Progress) -> Finding:
@@ -168,7 +169,9 @@ def _person(track: Track, by_face: dict[int, ScoredFace], people: int, kind: Kin
 def _most_suspicious(track: Track, by_face: dict[int, ScoredFace]) -> Iterator[int]:
     """The ids of the faces to show, at most one per burst while there are enough bursts."""
     ranked = sorted(track.faces, key=lambda face: -by_face[id(face)].logit)
-    firsts, rest, seen = [], [], set()
+    firsts: list[int] = []
+    rest: list[int] = []
+    seen: set[int] = set()
     for face in ranked:
         (rest if face.burst in seen else firsts).append(id(face))
         seen.add(face.burst)
@@ -183,8 +186,6 @@ def _lines(rules: Rules) -> dict[str, float]:
 
 
 def _measured(scored: Sequence[ScoredFace], bits: float | None, people: int) -> dict[str, float]:
-    import numpy as np
-
     measured: dict[str, float] = {"people_judged": float(people if scored else 0)}
     if scored:
         measured["largest_face_px"] = max(max(each.face.box[2:]) for each in scored)
@@ -198,12 +199,8 @@ def _measured(scored: Sequence[ScoredFace], bits: float | None, people: int) -> 
 
 def _thinned(scored: ScoredFace) -> ScoredFace:
     import cv2
-    import numpy as np
 
     crop = scored.face.crop
     small = cv2.resize(crop.image, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
     face = dataclasses.replace(scored.face, crop=Crop(np.asarray(small, dtype=np.uint8), crop.version))
     return dataclasses.replace(scored, face=face)
-
-
-__all__ = ["FaceOptions", "TimeRange", "detect_faces_in_video"]

@@ -41,9 +41,13 @@ class Calibrated:
     fakes: int
 
 
+def _sigmoid(x: float) -> float:
+    return float(1 / (1 + np.exp(-x)))
+
+
 def source_weights(sources: NDArray[np.str_]) -> Floats:
     """One weight per file, so that every source weighs as much as the root of its size: big ones more, but not all."""
-    names, which, counts = np.unique(sources, return_inverse=True, return_counts=True)
+    _, which, counts = np.unique(sources, return_inverse=True, return_counts=True)
     weights = 1.0 / np.sqrt(counts[which])
     return np.asarray(weights / weights.sum() * len(sources), dtype=np.float64)
 
@@ -91,14 +95,18 @@ def calibrate(results: list[dict[str, Any]]) -> Calibrated:
     sources = np.array([each["source"] for each in scored])
     reals = int((~fake).sum())
     if reals < MIN_REALS or not fake.any():
-        raise UsageError("too few files to calibrate on", f"{reals} real, {int(fake.sum())} fake", f"Give {MIN_REALS} real.")
+        raise UsageError(
+            "too few files to calibrate on", f"{reals} real, {int(fake.sum())} fake", f"Give {MIN_REALS} real."
+        )
     people = np.log(np.maximum([each["people"] for each in scored], 1))
     slope, offset, strong, moderate, unsure = _fit(logits, people, fake, sources)
     wrong_strong, wrong_moderate = _left_out(logits, people, fake, sources)
     return Calibrated(
         slope,
         offset,
-        *(float(1 / (1 + np.exp(-line))) for line in (strong, moderate, unsure)),
+        _sigmoid(strong),
+        _sigmoid(moderate),
+        _sigmoid(unsure),
         wrong_strong,
         wrong_moderate,
         reals,
@@ -149,7 +157,9 @@ def calibrate_card(folder: Path, results: dict[str, Path]) -> list[str]:
         try:
             rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         except (OSError, json.JSONDecodeError) as error:
-            raise UsageError(f"the results {path} cannot be read", str(error), "Make them with `fakelab evaluate`.") from error
+            raise UsageError(
+                f"the results {path} cannot be read", str(error), "Make them with `fakelab evaluate`."
+            ) from error
         found = calibrate(rows)
         calibration[kind] = {"slope": found.slope, "offset": found.offset, **_counts(found)}
         thresholds[kind] = {
@@ -158,7 +168,9 @@ def calibrate_card(folder: Path, results: dict[str, Path]) -> list[str]:
             "unsure": found.unsure,
             "error_rates": error_rates(found, kind),
         }
-        printed.append(f"{kind}: slope {found.slope:.3f}, offset {found.offset:+.3f}, {error_rates(found, kind)['all']}")
+        printed.append(
+            f"{kind}: slope {found.slope:.3f}, offset {found.offset:+.3f}, {error_rates(found, kind)['all']}"
+        )
     mended = dataclasses.replace(card, calibration=calibration, thresholds=thresholds)
     text = json.dumps(card_as_json(mended), indent=2, ensure_ascii=False)
     (folder / "card.json").write_text(text + "\n", encoding="utf-8")

@@ -1,5 +1,7 @@
-"""Metrics of scores against labels, with bootstrap intervals over groups. Scores are probabilities or logits, never
-hard predictions; labels are 1 for fake. numpy alone."""
+"""Metrics of scores against labels, with bootstrap intervals over groups.
+
+Scores are probabilities or logits, never hard predictions; labels are True for fake. numpy alone.
+"""
 
 from __future__ import annotations
 

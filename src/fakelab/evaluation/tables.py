@@ -24,7 +24,11 @@ def table(title: str, results: Sequence[Result], *, rounds: int = 2000) -> str:
     fakes = [each for each in results if each["label"] == "fake"]
     reals = [each for each in results if each["label"] == "real"]
     missing = [each for each in results if each["p_fake"] is None]
-    lines = [f"## {title}", "", f"{len(reals)} real, {len(fakes)} fake; not analysable {len(missing)} of {len(results)}"]
+    lines = [
+        f"## {title}",
+        "",
+        f"{len(reals)} real, {len(fakes)} fake; not analysable {len(missing)} of {len(results)}",
+    ]
     lines[-1] += f" ({100 * len(missing) / max(1, len(results)):.1f} %)"
     scored = [each for each in results if each["p_fake"] is not None]
     if _enough(reals) and _enough(fakes):
@@ -42,8 +46,14 @@ def table(title: str, results: Sequence[Result], *, rounds: int = 2000) -> str:
     both = [sum(each["level"] in EVIDENCE for each in part) for part in (reals, fakes)]
     lines.append(f"| strong or moderate | {_share(both[0], len(reals))} | {_share(both[1], len(fakes))} |")
     lines += ["", "| forgery, against all genuine files here | n | AUC | strong or moderate |", "|---|---|---|---|"]
-    lines += _rows(fakes, lambda each: each.get("forgery") or "unnamed", [r for r in scored if r["label"] == "real"], rounds)
-    lines += ["", "| source | real | fake | AUC inside | real: mean logit | real at strong or moderate |", "|---|---|---|---|---|---|"]
+    lines += _rows(
+        fakes, lambda each: each.get("forgery") or "unnamed", [r for r in scored if r["label"] == "real"], rounds
+    )
+    lines += [
+        "",
+        "| source | real | fake | AUC inside | real: mean logit | real at strong or moderate |",
+        "|---|---|---|---|---|---|",
+    ]
     for source in sorted({each["source"] for each in results}):
         lines.append(_source_row(source, [each for each in results if each["source"] == source], rounds))
     return "\n".join(lines) + "\n"
@@ -62,7 +72,9 @@ def _rows(fakes: Sequence[Result], key: Callable[[Result], str], reals: list[Res
     for name in sorted({key(each) for each in fakes}):
         mine = [each for each in fakes if key(each) == name]
         scored = [each for each in mine if each["p_fake"] is not None]
-        value = _auc([*reals, *scored], rounds) if _enough(mine) and _enough(reals) else f"not measured (n = {len(mine)})"
+        value = (
+            _auc([*reals, *scored], rounds) if _enough(mine) and _enough(reals) else f"not measured (n = {len(mine)})"
+        )
         caught = sum(each["level"] in EVIDENCE for each in mine)
         rows.append(f"| {name} | {len(mine)} | {value} | {_share(caught, len(mine))} |")
     return rows

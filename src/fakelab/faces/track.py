@@ -176,10 +176,14 @@ def _change(
 
 def _match(cost: Floats, limit: float) -> list[tuple[int, int]]:
     """Pairs (row, column), each row and column at most once, of the least total cost, none over `limit`."""
-    from scipy.optimize import linear_sum_assignment
-
     if cost.size == 0:
         return []
+    if 1 in cost.shape:
+        # One face on either side, as mostly: the nearest, without the second that importing scipy takes.
+        row, column = np.unravel_index(int(np.argmin(cost)), cost.shape)
+        return [(int(row), int(column))] if cost[row, column] < limit else []
+    from scipy.optimize import linear_sum_assignment
+
     # Clipped, an impossible pair costs what a missing one does, so it never pushes out a good one.
     rows, columns = linear_sum_assignment(np.minimum(cost, limit))
     return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if cost[row, column] < limit]

@@ -39,7 +39,7 @@ def model_folder(name: str) -> Path:
 
 
 def model_file(name: str, file: str) -> Path:
-    """The path of a file that a card names: those of the shared tower lie with FakeLab's weights, others by the card."""
+    """The path of a file that a card names: the shared tower lies with FakeLab's weights, the rest by the card."""
     return WEIGHTS / file if file.startswith(f"{TOWER}/") else model_folder(name) / file
 
 
@@ -53,8 +53,10 @@ def read_card(path: Path) -> ModelCard:
     """The card in a JSON file, every field checked. Raises ModelError."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError(f"the model card {path} cannot be read", str(error), "Reinstall fakelab-verify.") from error
+    if not isinstance(raw, dict):
+        raise ModelError(f"the model card {path} cannot be read", "it is no JSON object", "Reinstall fakelab-verify.")
     names = {each.name for each in fields(ModelCard)}
     missing, extra = names - set(raw), set(raw) - names
     if missing or extra:
@@ -78,6 +80,12 @@ def read_card(path: Path) -> ModelCard:
             f"the model card {path} does not fit this FakeLab",
             f"colour order {card.colour_order}, {len(card.mean)} means",
             f"This version feeds {COLOUR_ORDER} pictures of 3 channels.",
+        )
+    if not all(isinstance(each, int | float) for each in (*card.mean, *card.std)) or min(card.std) <= 0:
+        raise ModelError(
+            f"the model card {path} does not fit this FakeLab",
+            f"mean {card.mean}, deviation {card.std}",
+            "Both are numbers, and a deviation is over 0.",
         )
     return card
 
@@ -106,5 +114,3 @@ def verify(name: str) -> list[tuple[str, bool, str]]:
         found = sha256_of(path)
         rows.append((file, found == wanted, "ok" if found == wanted else f"altered: SHA-256 is {found}"))
     return rows
-
-

@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 
 from fakelab.errors import ModelError
 from fakelab.models.card import load_card, model_file, sha256_of
+from fakelab.models.onnx_file import FLOAT, initializers
 from fakelab.records import Crop, Image, ModelCard
+
+INPUT, OUTPUTS = "pixels", ["logit", "map"]
+TUNED_HEADS = ("head.1.weight", "head.1.bias", "patch_head.weight", "patch_head.bias")
+"""What every tuning brings: the shared tower's own heads are zero, and would answer the same for every face."""
 
 
 class FaceModel:
@@ -35,10 +40,10 @@ class FaceModel:
         if crop.version != spec.version or crop.image.shape != (spec.size_px, spec.size_px, 3):
             raise ModelError(
                 f"a crop does not fit the model '{self.name}'",
-                f"it is version {crop.version}, {crop.image.shape}; the card wants version {spec.version}, {spec.size_px} px",
+                f"it is of version {crop.version}, {crop.image.shape}; the card: {spec.version}, {spec.size_px} px",
                 "Cut faces with the card's crop spec.",
             )
-        logit, patches = self._session.run(None, {"pixels": self._pixels(crop.image)})
+        logit, patches = self._session.run(None, {INPUT: self._pixels(crop.image)})
         return float(logit.ravel()[0]), _sigmoid(np.asarray(patches[0], dtype=np.float32))
 
     def score(
@@ -82,7 +87,10 @@ def load_model(name: str, *, threads: int = 0) -> FaceModel:
 
 
 def open_session(name: str, card: ModelCard, onnx_file: Path, tuning: Path | None, threads: int) -> FaceModel:
-    """A FaceModel of these very files. Raises ModelError when ONNX Runtime refuses them."""
+    """A FaceModel of these very files. Raises ModelError when ONNX Runtime refuses them, or they do not fit.
+
+    Strict: a tuned number that the file has no place for is an error, which ONNX Runtime passes over.
+    """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -96,7 +104,12 @@ def open_session(name: str, card: ModelCard, onnx_file: Path, tuning: Path | Non
         if tuning is not None:
             from safetensors.numpy import load_file
 
-            for key, value in load_file(tuning).items():
+            known, tuned = initializers(onnx_file), load_file(tuning)
+            if lacking := [key for key in TUNED_HEADS if key not in tuned]:
+                raise ValueError(f"{tuning.name} lacks {', '.join(lacking)}")
+            for key, value in tuned.items():
+                if known.get(key) != (FLOAT, value.shape) or value.dtype != np.float32:
+                    raise ValueError(f"{tuning.name} does not fit {onnx_file.name}: '{key}' {value.shape}")
                 array = np.ascontiguousarray(value)
                 overlay = ort.OrtValue.ortvalue_from_numpy(array)
                 keep_alive += [array, overlay]
@@ -104,11 +117,18 @@ def open_session(name: str, card: ModelCard, onnx_file: Path, tuning: Path | Non
         session = ort.InferenceSession(str(onnx_file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own error types are not public
         raise ModelError(f"the model '{name}' cannot be started", str(error), "Reinstall fakelab-verify.") from error
-    if [each.name for each in session.get_outputs()] != ["logit", "map"]:
+    given, wanted = session.get_inputs(), (1, 3, card.crop.size_px, card.crop.size_px)
+    shape = given[0].shape if [each.name for each in given] == [INPUT] else ()
+    if len(shape) != 4 or any(isinstance(n, int) and n != w for n, w in zip(shape, wanted, strict=True)):
+        raise ModelError(
+            f"the model '{name}' cannot be used",
+            f"its input is {[(each.name, each.shape) for each in given]}; the card wants {INPUT} {wanted}",
+            "Export it again.",
+        )
+    if [each.name for each in session.get_outputs()] != OUTPUTS:
         raise ModelError(f"the model '{name}' cannot be used", "its outputs are not logit and map", "Export it again.")
     return FaceModel(name, card, session, keep_alive)
 
 
 def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -30, 30))), dtype=np.float32)
-

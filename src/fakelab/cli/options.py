@@ -1,0 +1,24 @@
+"""Flags of the command line, made from the table of settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from fakelab.cli.terminal import warn
+from fakelab.settings import Settings, read_settings, table, unknown_variables
+
+
+def setting_flag(name: str, metavar: str | None = None) -> Any:
+    """The Typer option of the setting called `name`. Its value is None where the flag is not given."""
+    row = table()[name]
+    text = f"{row.help} [default: {row.default}; env: {row.variable}]"
+    return typer.Option(row.flag, help=text, show_default=False, metavar=metavar)
+
+
+def resolve(**flags: Any) -> Settings:
+    """The settings of this run, with a warning for each environment variable that looks like ours and is not."""
+    for name in unknown_variables():
+        warn(f"the environment variable {name} is no setting of FakeLab; 'fakelab config show' lists them")
+    return read_settings(**flags)

@@ -1,0 +1,167 @@
+"""``fakelab train``: a manifest of files -> a face store, twins, and a trained network."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fakelab.cli.terminal import bar, make_app, safe
+from fakelab.errors import EnvironmentBrokenError, TrainingError, UsageError
+
+if TYPE_CHECKING:
+    from fakelab.training.loop import TrainConfig
+
+app = make_app("Train a detector (needs the extra 'train').")
+NEEDS = ("torch", "timm", "safetensors", "sklearn")
+
+
+def _flag(name: str, metavar: str, help_text: str) -> Any:
+    return typer.Option(name, metavar=metavar, help=help_text, show_default=False)
+
+
+@app.command()
+def train(
+    out: Annotated[Path, _flag("--out", "FOLDER", "Folder of the run: checkpoint, curves. A run in it is resumed.")],
+    config: Annotated[
+        Path | None, _flag("--config", "FILE", "TOML file with any of the settings; flags go before it.")
+    ] = None,
+    manifest: Annotated[
+        Path | None, _flag("--manifest", "FILE", "CSV of files: path, label, source, group, split. Builds the --store.")
+    ] = None,
+    mesh: Annotated[
+        Path | None, _flag("--mesh", "FILE", "face_landmark.tflite, for finer masks, while the store is built.")
+    ] = None,
+    make_twins: Annotated[
+        Path | None, _flag("--make-twins", "FOLDER", "Folder of the TAEF2 files; makes twins of the store in --twins.")
+    ] = None,
+    store: Annotated[str | None, _flag("--store", "FOLDER", "Folder of the face store.")] = None,
+    twins: Annotated[
+        str | None, _flag("--twins", "FOLDER", "Folder of the twins; without it no twin is drawn.")
+    ] = None,
+    network: Annotated[str | None, _flag("--network", "NAME", "Network to train. [default: clip_vit_b16]")] = None,
+    init: Annotated[
+        str | None, _flag("--init", "START", "clip, imagenet, none or a file. [default: what suits the network]")
+    ] = None,
+    tune: Annotated[
+        str | None, _flag("--tune", "PART", "all, norms or head. [default: what suits the network]")
+    ] = None,
+    head: Annotated[str | None, _flag("--head", "NAME", "linear or hidden. [default: linear]")] = None,
+    dropout: Annotated[float | None, _flag("--dropout", "SHARE", "Dropout before the head. [default: 0]")] = None,
+    augment: Annotated[
+        str | None, _flag("--augment", "NAME", "Law of degradation for both classes. [default: default]")
+    ] = None,
+    steps: Annotated[int | None, _flag("--steps", "N", "Steps of the whole run. [default: 900]")] = None,
+    pairs: Annotated[
+        int | None, _flag("--pairs", "N", "Pairs of a real and a forged crop in a step. [default: 8]")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, _flag("--learning-rate", "RATE", "Highest learning rate. [default: 0.001]")
+    ] = None,
+    weight_decay: Annotated[
+        float | None, _flag("--weight-decay", "RATE", "Weight decay of AdamW. [default: 0.01]")
+    ] = None,
+    warmup_steps: Annotated[
+        int | None, _flag("--warmup-steps", "N", "Steps of rising learning rate. [default: 60]")
+    ] = None,
+    label_smoothing: Annotated[
+        float | None, _flag("--label-smoothing", "SHARE", "Doubt in each label. [default: 0.03]")
+    ] = None,
+    ema: Annotated[
+        float | None, _flag("--ema", "SHARE", "Memory of the moving average that is kept. [default: 0.99]")
+    ] = None,
+    patch_loss: Annotated[
+        float | None, _flag("--patch-loss", "WEIGHT", "Weight of the heat map's loss. [default: 0.25]")
+    ] = None,
+    given_weight: Annotated[
+        float | None, _flag("--given-weight", "WEIGHT", "Weight of forgeries that came with the data. [default: 0.6]")
+    ] = None,
+    seed: Annotated[int | None, _flag("--seed", "N", "Seed of everything drawn. [default: 0]")] = None,
+    save_every: Annotated[
+        int | None, _flag("--save-every", "STEPS", "Steps between checkpoints. [default: 25]")
+    ] = None,
+    check_every: Annotated[
+        int | None, _flag("--check-every", "STEPS", "Steps between checks on val. [default: 100]")
+    ] = None,
+    check_pairs: Annotated[int | None, _flag("--check-pairs", "N", "Pairs drawn for a check. [default: 120]")] = None,
+    threads: Annotated[int | None, _flag("--threads", "N", "Processor threads. [default: all cores]")] = None,
+) -> int:
+    """Train a detector: build the face store and the twins where asked, then train, or go on where a run stopped.
+
+    The shares of the kinds of forgery and of the sources are set in the TOML file, under [kinds] and [sources].
+    """
+    flags = {
+        "store": store, "twins": twins, "network": network, "init": init, "tune": tune, "head": head,
+        "dropout": dropout, "augment": augment, "steps": steps, "pairs": pairs, "learning_rate": learning_rate,
+        "weight_decay": weight_decay, "warmup_steps": warmup_steps, "label_smoothing": label_smoothing, "ema": ema,
+        "patch_loss": patch_loss, "given_weight": given_weight, "seed": seed, "save_every": save_every,
+        "check_every": check_every, "check_pairs": check_pairs, "threads": threads,
+    }  # fmt: skip
+    _require_extra()
+    from fakelab.training.loop import Trainer, read_config
+
+    chosen = read_config(config, **flags)
+    if not chosen.store:
+        raise TrainingError("there is nothing to train on", "no face store was named", "Give --store FOLDER.")
+    if manifest is not None:
+        _build_store(manifest, Path(chosen.store), mesh)
+    elif mesh is not None:
+        raise UsageError("--mesh has no use here", "it is used while a store is built", "Give --manifest FILE as well.")
+    if make_twins is not None:
+        _make_twins(chosen, make_twins)
+    trainer = Trainer(chosen, out, log=_log)
+    trainer.run()
+    from fakelab.training.ship import from_checkpoint, ship
+
+    trained, _ = from_checkpoint(out)
+    model = ship(trained, chosen, out / "model", name=out.resolve().name, manifest_sha256=trainer.store.sha256)
+    print(f"The run is in {safe(str(out))}. Use its model with: fakelab analyze --model {safe(str(model))} FILE")
+    print("It is not calibrated, so it gives no level of evidence yet: fakelab evaluate, then fakelab calibrate.")
+    return 0
+
+
+def _require_extra() -> None:
+    missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EnvironmentBrokenError(
+            "training cannot start",
+            f"the extra 'train' is not installed (no {', '.join(missing)})",
+            "Install it with: pip install 'fakelab-verify[train]'",
+        )
+
+
+def _log(line: str) -> None:
+    print(safe(line), file=sys.stderr, flush=True)
+
+
+def _counted(stage: str, progress: Callable[[str, int, int | None], None]) -> Callable[[int, int], None]:
+    return lambda done, total: progress(stage, done, total)
+
+
+def _build_store(manifest: Path, folder: Path, mesh: Path | None) -> None:
+    from fakelab.training.store import build_store
+
+    with bar("Face store") as progress:
+        made = build_store(manifest, folder, mesh=mesh, progress=_counted("finding faces", progress))
+    _log(f"face store: {len(made.crops)} faces in {folder}")
+
+
+def _make_twins(config: TrainConfig, maker_folder: Path) -> None:
+    import numpy as np
+
+    from fakelab.training.store import open_store
+    from fakelab.training.twin import TwinMaker, make_twins
+
+    if not config.twins:
+        raise UsageError("the twins have no place", "--make-twins was given without --twins", "Give --twins FOLDER.")
+    store = open_store(Path(config.store))
+    # Shuffled once, so that a run cut short has twins of every source.
+    rows = np.random.default_rng(config.seed).permutation(np.flatnonzero(store.good() & ~store.fake))
+    with bar("Twins") as progress:
+        maker = TwinMaker(maker_folder)
+        make_twins(store, rows, maker, Path(config.twins), seed=config.seed, progress=_counted("making", progress))
+    _log(f"twins: {len(rows)} in {config.twins}")

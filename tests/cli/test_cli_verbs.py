@@ -1,0 +1,147 @@
+"""`models`, `config`, `doctor` and `train`, and the pages made from them."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import fakelab.cli.train as train_verb
+from fakelab.cli import EXIT_CODES, VERBS, main
+from fakelab.cli.docs import PAGES, cli_page, settings_page, stale
+from fakelab.models.card import MODELS
+from fakelab.settings import table
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_models_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"\n{name} " in f"\n{out}" for name in MODELS)
+
+
+def test_models_show(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "show", "tiny"]) == 0
+    assert capsys.readouterr().out.startswith("tiny ")
+    assert main(["models", "show", "tiny", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"), [([("tiny/model.onnx", True, "ok")], 0), ([("tiny/model.onnx", False, "missing")], 4)]
+)
+def test_models_verify(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    rows: list[tuple[str, bool, str]],
+    code: int,
+) -> None:
+    monkeypatch.setattr("fakelab.models.card.verify", lambda name: rows)
+    assert main(["models", "verify", "tiny"]) == code
+    assert "tiny/model.onnx" in capsys.readouterr().out
+
+
+def test_config_shows_where_each_value_comes_from(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FAKELAB_FINDER", "dlib")
+    monkeypatch.setenv("FAKELAB_FINDR", "dlib")
+    assert main(["config", "show"]) == 0
+    out, err = capsys.readouterr()
+    assert "finder     = dlib  (FAKELAB_FINDER)" in out
+    assert "model      = clip_face  (default)" in out
+    assert "FAKELAB_FINDR is no setting" in err
+    assert main(["config", "show", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["finder"] == {"value": "dlib", "from": "FAKELAB_FINDER"}
+
+
+def test_a_bad_value_in_the_environment_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FAKELAB_PRIOR", "often")
+    assert main(["config", "show"]) == 2
+    assert "FAKELAB_PRIOR cannot be 'often'" in capsys.readouterr().err
+
+
+def test_doctor_says_that_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["doctor"])
+    out = capsys.readouterr().out
+    assert (code, out.count("BROKEN")) == (0, 0), out
+    assert "self-test" in out
+    assert "network" in out
+
+
+def test_doctor_finds_what_is_broken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(__import__("fakelab.cli.doctor", fromlist=["BASE"]).BASE, "no-such-package", "no_such_module")
+    assert main(["doctor"]) == 4
+    assert "BROKEN   no-such-package" in capsys.readouterr().out
+
+
+def test_train_has_a_flag_for_every_choice_but_the_tables() -> None:
+    from fakelab.training.loop import TrainConfig
+
+    flags = set(inspect.signature(train_verb.train).parameters)
+    choices = {each.name for each in fields(TrainConfig)} - {"kinds", "sources"}
+    assert choices <= flags
+    assert flags - choices == {"out", "config", "manifest", "mesh", "make_twins"}
+
+
+def test_train_names_the_defaults_that_hold() -> None:
+    from fakelab.training.loop import TrainConfig
+
+    page = cli_page()
+    for each in fields(TrainConfig):
+        if isinstance(each.default, (int, float)) and each.name != "threads":
+            line = next(line for line in page.splitlines() if f"`--{each.name.replace('_', '-')} " in line)
+            assert f"[default: {each.default:g}]" in line
+
+
+def test_train_without_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(train_verb, "NEEDS", ("no_such_module",))
+    assert main(["train", "--out", "run"]) == 4
+    assert "fakelab-verify[train]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "Missing option '--out'"),
+        (["--out", "run"], "Give --store FOLDER."),
+        (["--out", "run", "--store", "nowhere", "--mesh", "file"], "--mesh has no use here"),
+        (["--out", "run", "--store", "nowhere", "--make-twins", "folder"], "Give --twins FOLDER."),
+        (["--out", "run", "--store", "nowhere"], "nowhere holds no face store"),
+        (["--out", "run", "--config", "nowhere.toml"], "nowhere.toml cannot be read"),
+    ],
+)
+def test_train_says_what_is_missing(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_train_refuses_a_setting_that_does_not_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text("stepz = 3\n")
+    assert main(["train", "--out", str(tmp_path / "run"), "--config", str(file)]) == 2
+    assert "Did you mean 'steps'?" in capsys.readouterr().err
+
+
+def test_the_pages_are_what_the_code_says() -> None:
+    assert stale(ROOT) == []
+
+
+def test_every_command_setting_and_exit_code_is_documented() -> None:
+    page = cli_page()
+    assert all(f"## fakelab {verb}" in page for verb in VERBS)
+    assert all(f"| {code} |" in page for code in EXIT_CODES)
+    assert all(f"`{row.variable}`" in settings_page() for row in table().values())
+
+
+def test_a_page_that_is_old_is_found(tmp_path: Path) -> None:
+    assert stale(tmp_path) == list(PAGES)
