@@ -1,0 +1,1 @@
+"""How the weights are made: real faces -> pairs with forgeries -> a tuned network -> what ships. Extra `train`."""

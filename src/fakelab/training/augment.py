@@ -1,0 +1,170 @@
+"""What a training crop goes through: the founding study's five transforms, and what circulation does to real files.
+
+`founding` is the preset of 2020 (evaluation.md): flip, rotation, perspective, jitter, region masking. `default` is
+ours: small geometry, then the road of a clip (shrunk, compressed by a real codec as still or as moving picture,
+enlarged, maybe once more). Real and fake of a pair are treated apart but by one law, so that neither quality nor
+codec says which is which. Crops are (S, S, 3) uint8 RGB; a mask, when given, moves along with its crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fakelab.media.degrade import photo_codec, video_codec
+from fakelab.records import Image
+
+Rng = np.random.Generator
+Mask = NDArray[np.float32]
+Augment = Callable[[Image, Mask, Rng], tuple[Image, Mask]]
+
+
+def founding(crop: Image, mask: Mask, rng: Rng) -> tuple[Image, Mask]:
+    """The five transforms of the founding design, with its values."""
+    crop, mask = flip(crop, mask, rng)
+    crop, mask = rotate(crop, mask, rng, degrees=40.0, scale=(0.9, 1.1))
+    crop, mask = perspective(crop, mask, rng, strength=0.2)
+    crop = jitter(crop, rng, 0.5)
+    return mask_region(crop, rng, area=(0.02, 0.16), ratio=(0.3, 1.6)), mask
+
+
+def default(crop: Image, mask: Mask, rng: Rng) -> tuple[Image, Mask]:
+    """Flip, a little geometry, a little colour, then one or two roads of circulation."""
+    crop, mask = flip(crop, mask, rng)
+    crop, mask = crop_inside(crop, mask, rng, keep=(0.92, 1.0))
+    if rng.random() < 0.3:
+        crop, mask = rotate(crop, mask, rng, degrees=8.0, scale=(0.97, 1.03))
+    if rng.random() < 0.5:
+        crop = jitter(crop, rng, 0.2)
+    if rng.random() < 0.1:
+        crop = noise(crop, rng)
+    crop = circulate(crop, rng)
+    if rng.random() < 0.15:
+        crop = circulate(crop, rng)
+    if rng.random() < 0.1:
+        crop = mask_region(crop, rng, area=(0.02, 0.08), ratio=(0.3, 1.6))
+    return crop, mask
+
+
+AUGMENTS: dict[str, Augment] = {"default": default, "founding": founding}
+
+
+def flip(crop: Image, mask: Mask, rng: Rng) -> tuple[Image, Mask]:
+    """Mirrored left to right, half of the time."""
+    if rng.random() < 0.5:
+        return np.ascontiguousarray(crop[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
+    return crop, mask
+
+
+def crop_inside(crop: Image, mask: Mask, rng: Rng, *, keep: tuple[float, float]) -> tuple[Image, Mask]:
+    """A square inside the crop, `keep` of its side, enlarged to its size."""
+    size = crop.shape[0]
+    side = max(8, round(size * float(rng.uniform(*keep))))
+    x, y = (int(each) for each in rng.integers(0, size - side + 1, 2))
+    return _resize(crop[y : y + side, x : x + side], size), _resize_mask(mask[y : y + side, x : x + side], size)
+
+
+def rotate(crop: Image, mask: Mask, rng: Rng, *, degrees: float, scale: tuple[float, float]) -> tuple[Image, Mask]:
+    """Turned by up to `degrees` either way and scaled, about the middle; what is empty mirrors the border."""
+    size = crop.shape[0]
+    matrix = cv2.getRotationMatrix2D(
+        (size / 2, size / 2), float(rng.uniform(-degrees, degrees)), float(rng.uniform(*scale))
+    )
+    turned = cv2.warpAffine(crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    moved = cv2.warpAffine(mask, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(turned, dtype=np.uint8), np.asarray(moved, dtype=np.float32)
+
+
+def perspective(crop: Image, mask: Mask, rng: Rng, *, strength: float) -> tuple[Image, Mask]:
+    """Each corner moved inward by up to half of `strength` of the side."""
+    size = crop.shape[0]
+    corners = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float32)
+    inward = rng.uniform(0, strength / 2 * size, (4, 2)) * np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]])
+    matrix = cv2.getPerspectiveTransform(corners, (corners + inward).astype(np.float32))
+    seen = cv2.warpPerspective(crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    moved = cv2.warpPerspective(mask, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(seen, dtype=np.uint8), np.asarray(moved, dtype=np.float32)
+
+
+def jitter(crop: Image, rng: Rng, strength: float) -> Image:
+    """Brightness, contrast and saturation, each times 1 +- `strength`."""
+    bright, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3)
+    picture = crop.astype(np.float32) * bright
+    picture = (picture - picture.mean()) * contrast + picture.mean()
+    grey = picture @ np.array([0.299, 0.587, 0.114], np.float32)
+    picture = grey[..., None] + (picture - grey[..., None]) * saturation
+    return np.asarray(np.clip(picture, 0, 255), dtype=np.uint8)
+
+
+def mask_region(crop: Image, rng: Rng, *, area: tuple[float, float], ratio: tuple[float, float]) -> Image:
+    """A rectangle of `area` (share of the crop) and `ratio` (width / height) in its mean colour or a random one."""
+    size = crop.shape[0]
+    pixels, shape = float(rng.uniform(*area)) * size * size, float(rng.uniform(*ratio))
+    width, height = (min(size - 1, max(1, round(each))) for each in ((pixels * shape) ** 0.5, (pixels / shape) ** 0.5))
+    x, y = int(rng.integers(0, size - width)), int(rng.integers(0, size - height))
+    out = crop.copy()
+    out[y : y + height, x : x + width] = crop.mean((0, 1)) if rng.random() < 0.5 else rng.integers(0, 256, 3)
+    return out
+
+
+def noise(crop: Image, rng: Rng) -> Image:
+    """Sensor-like noise, finer or coarser."""
+    size = crop.shape[0]
+    grain = rng.standard_normal((size, size, 3)).astype(np.float32) * float(rng.uniform(1.5, 9.0))
+    if rng.random() < 0.5:
+        grain = np.asarray(cv2.GaussianBlur(grain, (0, 0), float(rng.uniform(0.5, 1.2))), dtype=np.float32)
+    return np.asarray(np.clip(crop + grain, 0, 255), dtype=np.uint8)
+
+
+def circulate(crop: Image, rng: Rng) -> Image:
+    """What one step of circulation leaves: maybe shrunk, then H.264, H.265, MPEG-4, JPEG or WebP, and enlarged back.
+
+    Compression happens at the small size, as it does to a small face in a big frame.
+    """
+    size = crop.shape[0]
+    picture = crop
+    if rng.random() < 0.45:
+        # Faces of 67 px and more. Harder than this, and half of the steps go by before anything is learnt.
+        side = round(size * float(rng.uniform(0.3, 1.0)))
+        picture = _resize(crop, side)
+    draw = rng.random()
+    if draw < 0.55:
+        picture = _as_video(picture, rng)
+    elif draw < 0.8:
+        picture = photo_codec(picture, "jpeg" if rng.random() < 0.75 else "webp", int(rng.integers(38, 98)))
+    return picture if picture.shape[0] == size else _resize(picture, size, enlarge=True, rng=rng)
+
+
+def _as_video(picture: Image, rng: Rng) -> Image:
+    """The last of one to three slightly moving frames out of a video encoder: I, P or B frame."""
+    count = int(rng.integers(1, 4))
+    step = rng.uniform(-1.5, 1.5, 2)
+    side = picture.shape[0]
+    frames = []
+    for back in range(count - 1, -1, -1):
+        matrix = np.array([[1, 0, step[0] * back], [0, 1, step[1] * back]], np.float32)
+        frames.append(
+            picture
+            if back == 0
+            else np.asarray(
+                cv2.warpAffine(picture, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8
+            )
+        )
+    codec = str(rng.choice(["h264", "h265", "mpeg4"], p=[0.88, 0.04, 0.08]))
+    preset = str(rng.choice(["ultrafast", "veryfast", "medium"], p=[0.2, 0.6, 0.2]))
+    decoded = video_codec(frames, codec, crf=int(rng.integers(16, 35)), preset=preset)
+    return decoded[-1] if decoded else picture
+
+
+def _resize(crop: Image, size: int, *, enlarge: bool = False, rng: Rng | None = None) -> Image:
+    kind = cv2.INTER_AREA if size < crop.shape[0] else cv2.INTER_CUBIC
+    if enlarge and rng is not None:
+        kind = cv2.INTER_CUBIC if rng.random() < 0.6 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(crop, (size, size), interpolation=kind), dtype=np.uint8)
+
+
+def _resize_mask(mask: Mask, size: int) -> Mask:
+    return np.asarray(cv2.resize(mask, (size, size), interpolation=cv2.INTER_LINEAR), dtype=np.float32)

@@ -1,0 +1,356 @@
+"""Training, top to bottom: pairs of one real crop and a forgery of it -> a tuned network, its curves and checkpoint.
+
+A step's batch depends on the seed and the step's number alone, so a run that was cut off goes on as if it had not
+been. Checkpoints are safetensors and JSON. The network that is exported is the exponential moving average (EMA).
+Checkpoints are compared on `val` rows only; nothing here opens `test`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fakelab.errors import TrainingError, unknown_name
+from fakelab.training.augment import AUGMENTS
+from fakelab.training.networks import FaceNet, backbone, make_network, shorten_frozen, tuned_state
+from fakelab.training.pairs import KINDS, PairSource
+from fakelab.training.store import FaceStore, open_store
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Every choice of a run; a TOML file may set any of them, and flags override the file."""
+
+    store: str = ""
+    """Folder of the face store."""
+    twins: str = ""
+    """Folder of twins made from the store; without it no twin is drawn."""
+    network: str = "clip_vit_b16"
+    init: str = ""
+    """clip, imagenet, none or a path; empty: what suits the network."""
+    tune: str = ""
+    head: str = "linear"
+    dropout: float = 0.0
+    augment: str = "default"
+    steps: int = 900
+    pairs: int = 8
+    """Pairs a batch: twice as many pictures."""
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 60
+    label_smoothing: float = 0.03
+    ema: float = 0.99
+    patch_loss: float = 0.25
+    """Weight of the loss that teaches the heat map where a blended face lies."""
+    given_weight: float = 0.6
+    """Loss weight of forgeries that came with the data: their labels are noisy."""
+    kinds: dict[str, float] = field(
+        default_factory=lambda: {"self": 0.3, "cross": 0.1, "twin_blend": 0.25, "twin_whole": 0.22, "given": 0.13}
+    )
+    """How often each kind of forgery is drawn."""
+    sources: dict[str, float] = field(default_factory=dict)
+    """How often each source of real crops is drawn; empty: in proportion to the square root of its size."""
+    seed: int = 0
+    save_every: int = 25
+    check_every: int = 100
+    check_pairs: int = 120
+    threads: int = 0
+    """0: all cores."""
+
+
+def read_config(path: Path | None, **flags: Any) -> TrainConfig:
+    """The configuration of a TOML file with flags laid over it (None means not given).
+
+    Raises TrainingError for a file that cannot be read, UnknownNameError for a setting that does not exist.
+    """
+    import tomllib
+
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise TrainingError(f"the configuration {path} cannot be read", str(error), "Give a TOML file.") from error
+    values |= {key: value for key, value in flags.items() if value is not None}
+    known = [each.name for each in fields(TrainConfig)]
+    for name in values:
+        if name not in known:
+            raise unknown_name("training setting", name, known)
+    config = TrainConfig(**values)
+    for kind in config.kinds:
+        if kind not in KINDS:
+            raise unknown_name("kind of forgery", kind, KINDS)
+    if config.augment not in AUGMENTS:
+        raise unknown_name("augmentation", config.augment, AUGMENTS)
+    return config
+
+
+class Trainer:
+    """One run in one folder: `run` trains to the last step, resuming from the folder's checkpoint."""
+
+    def __init__(self, config: TrainConfig, folder: Path, log: Log = print) -> None:
+        if not config.store:
+            raise TrainingError("there is nothing to train on", "no face store was given", "Give --store FOLDER.")
+        self.config, self.folder, self.log = config, folder, log
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.set_num_threads(config.threads or torch.get_num_threads())
+        torch.manual_seed(config.seed)
+        self.store: FaceStore = open_store(Path(config.store))
+        twins = Path(config.twins) if config.twins else None
+        self.train_pairs = PairSource(
+            self.store, twins, "train", config.kinds, config.sources, config.augment, config.seed
+        )
+        self.val_pairs = PairSource(self.store, twins, "val", config.kinds, {}, config.augment, config.seed + 1)
+        self.network = make_network(
+            config.network, init=config.init, tune=config.tune, head=config.head, dropout=config.dropout
+        )
+        shorten_frozen(self.network)
+        row = backbone(config.network)
+        self.mean, self.std = (torch.tensor(each).view(1, 3, 1, 1) for each in (row.mean, row.std))
+        self.tuned = {k: p for k, p in self.network.named_parameters() if p.requires_grad}
+        self.optimizer = torch.optim.AdamW(
+            self.tuned.values(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.ema = {k: v.detach().clone() for k, v in tuned_state(self.network).items()}
+        self.step = 0
+        self._resume()
+
+    # -- the story ---------------------------------------------------------------------------------------------
+
+    def run(self) -> dict[str, Tensor]:
+        """The EMA of the tuned numbers after the last step; curves and checkpoint lie in the folder."""
+        config, started, losses = self.config, time.monotonic(), []
+        self.log(f"{config.network}: {sum(p.numel() for p in self.tuned.values()):,} numbers to tune, step {self.step}")
+        for pictures, masks, labels, weights in self._batches():
+            losses.append(self._learn(pictures, masks, labels, weights))
+            self.step += 1
+            if self.step % 10 == 0:
+                rate = len(losses) * 2 * config.pairs / (time.monotonic() - started)
+                self._curve("train_loss", float(np.mean(losses[-10:])))
+                self.log(f"step {self.step}/{config.steps}  loss {np.mean(losses[-10:]):.3f}  {rate:.1f} pictures/s")
+            if self.step % config.check_every == 0 or self.step == config.steps:
+                self._check()
+            if self.step % config.save_every == 0 or self.step == config.steps:
+                self._save()
+        draw_curves(self.folder)
+        return self.ema
+
+    def _learn(self, pictures: Tensor, masks: Tensor, labels: Tensor, weights: Tensor) -> float:
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * self._schedule()
+        # Dropout must not depend on where a run was resumed.
+        torch.manual_seed(config.seed * 1_000_003 + self.step)
+        self.network.train()
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, patches = self.network(self._normal(pictures))
+        loss = pair_loss(logits.float(), patches.float(), masks, labels, weights, config)
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the loss is {loss.item()} at step {self.step}", "", "Lower --learning-rate.")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(list(self.tuned.values()), 1.0)
+        self.optimizer.step()
+        state = self.network.state_dict()
+        # Short runs would otherwise average in the untrained start.
+        keep = min(config.ema, (1 + self.step) / (10 + self.step))
+        for name, value in self.ema.items():
+            if value.is_floating_point():
+                value.lerp_(state[name], 1 - keep)
+            else:
+                value.copy_(state[name])
+        return float(loss.item())
+
+    def _schedule(self) -> float:
+        """Linear warm-up, then a cosine to zero."""
+        config = self.config
+        if self.step < config.warmup_steps:
+            return (self.step + 1) / config.warmup_steps
+        share = (self.step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+    def _check(self) -> None:
+        """Val AUC of the EMA by kind of forgery, against the same reals, written to the curves."""
+        from sklearn.metrics import roc_auc_score
+
+        if not self.val_pairs.usable:
+            return
+        scores: dict[str, tuple[list[float], list[float]]] = {}
+        with self.averaged():
+            for number in range(self.config.check_pairs):
+                kind, real, fake, _ = self.val_pairs.pair(number)
+                logits = self.score(np.stack([real, fake]))
+                scores.setdefault(kind, ([], []))[0].append(float(logits[0]))
+                scores[kind][1].append(float(logits[1]))
+        reals = [each for real, _ in scores.values() for each in real]
+        for kind, (_, fakes) in sorted(scores.items()):
+            auc = roc_auc_score([0] * len(reals) + [1] * len(fakes), reals + fakes)
+            self._curve(f"val_auc_{kind}", float(auc))
+            self.log(f"  val {kind}: AUC {auc:.3f} ({len(fakes)} forgeries)")
+        everything = [each for _, fake in scores.values() for each in fake]
+        labels = [0] * len(reals) + [1] * len(everything)
+        logits_all = np.array(reals + everything)
+        self._curve("val_auc", float(roc_auc_score(labels, logits_all)))
+        self._curve("val_accuracy", float(np.mean((logits_all > 0) == np.array(labels, dtype=bool))))
+
+    def score(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits (N,) of crops (N, S, S, 3), by the network as it is now, dropout off."""
+        self.network.eval()
+        pictures = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            return np.asarray(self.network(self._normal(pictures))[0].float().numpy())
+
+    @contextmanager
+    def averaged(self) -> Iterator[FaceNet]:
+        """The network with the EMA in it, for as long as the context lasts."""
+        kept = {k: v.detach().clone() for k, v in tuned_state(self.network).items()}
+        self.network.load_state_dict(self.ema, strict=False)
+        try:
+            yield self.network
+        finally:
+            self.network.load_state_dict(kept, strict=False)
+
+    # -- batches, checkpoints, curves --------------------------------------------------------------------------
+
+    def _normal(self, pictures: Tensor) -> Tensor:
+        return (pictures - self.mean) / self.std
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        loader: Any = torch.utils.data.DataLoader(
+            _Steps(self.train_pairs, self.config.pairs, self.step, self.config.steps),
+            batch_size=None,
+            num_workers=1,
+            prefetch_factor=4,
+        )
+        for crops, masks, labels, weights in loader:
+            yield crops.permute(0, 3, 1, 2).float() / 255, masks, labels, weights
+
+    def _save(self) -> None:
+        from safetensors.torch import save_file
+
+        tensors = {f"ema.{k}": v for k, v in self.ema.items()}
+        tensors |= {f"net.{k}": v.detach().clone() for k, v in tuned_state(self.network).items()}
+        for name, parameter in self.tuned.items():
+            for key, value in self.optimizer.state[parameter].items():
+                tensors[f"opt.{key}.{name}"] = torch.as_tensor(value).clone()
+        part = self.folder / "checkpoint.part"
+        save_file(tensors, part, metadata={"step": str(self.step), "config": json.dumps(asdict(self.config))})
+        part.replace(self.folder / "checkpoint.safetensors")
+
+    def _resume(self) -> None:
+        from safetensors import safe_open
+
+        path = self.folder / "checkpoint.safetensors"
+        if not path.is_file():
+            (self.folder / "config.json").write_text(json.dumps(asdict(self.config), indent=2), encoding="utf-8")
+            return
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if json.loads(metadata["config"])["network"] != self.config.network:
+            raise TrainingError(
+                f"the checkpoint in {self.folder} is of another network", "", "Choose another --out folder."
+            )
+        self.step = int(metadata["step"])
+        net = {k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")}
+        if set(net) != set(self.ema):
+            raise TrainingError(f"the checkpoint in {self.folder} tunes other numbers", "", "Choose another --out.")
+        self.network.load_state_dict(net, strict=False)
+        self.ema = {k: tensors[f"ema.{k}"] for k in self.ema}
+        for name, parameter in self.tuned.items():
+            keys = ("step", "exp_avg", "exp_avg_sq")
+            self.optimizer.state[parameter] = {key: tensors[f"opt.{key}.{name}"] for key in keys}
+        self.log(f"resumed at step {self.step}")
+
+    def _curve(self, name: str, value: float) -> None:
+        path = self.folder / "curves.csv"
+        new = not path.is_file()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(("step", "name", "value"))
+            writer.writerow((self.step, name, f"{value:.5f}"))
+
+
+class _Steps(torch.utils.data.Dataset[tuple[Tensor, ...]]):
+    """Step number -> that step's batch, made in the loader's process."""
+
+    def __init__(self, pairs: PairSource, count: int, start: int, stop: int) -> None:
+        self.pairs, self.count, self.start, self.stop = pairs, count, start, stop
+
+    def __len__(self) -> int:
+        return max(0, self.stop - self.start)
+
+    def __getitem__(self, at: int) -> tuple[Tensor, ...]:
+        if at >= len(self):
+            raise IndexError(at)
+        first = (self.start + at) * self.count
+        made = [self.pairs.pair(first + each) for each in range(self.count)]
+        crops = np.stack([crop for _, real, fake, _ in made for crop in (real, fake)])
+        masks = np.stack([mask for *_, pair_masks in made for mask in pair_masks])
+        labels = torch.tensor([0.0, 1.0] * self.count)
+        given = [kind == "given" for kind, *_ in made]
+        weights = torch.tensor([[1.0, 0.0 if each else 1.0] for each in given]).flatten()
+        return torch.from_numpy(crops), torch.from_numpy(masks), labels, weights
+
+
+def pair_loss(
+    logits: Tensor, patches: Tensor, masks: Tensor, labels: Tensor, known_mask: Tensor, config: TrainConfig
+) -> Tensor:
+    """Binary cross-entropy of logits (B,), and of patch logits (B, h, w) against masks (B, S, S) where known.
+
+    `known_mask` (B,) is 0 for forgeries that came with the data: they weigh `given_weight`, and teach no map.
+    """
+    smooth = config.label_smoothing
+    targets = labels * (1 - smooth) + smooth / 2
+    each = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    weights = torch.where(known_mask > 0, 1.0, config.given_weight)
+    loss = (each * weights).sum() / weights.sum()
+    if config.patch_loss > 0:
+        side = (int(patches.shape[1]), int(patches.shape[2]))
+        wanted = nn.functional.adaptive_avg_pool2d(masks.unsqueeze(1), side).squeeze(1)
+        patch = nn.functional.binary_cross_entropy_with_logits(patches, wanted, reduction="none").mean((1, 2))
+        loss = loss + config.patch_loss * (patch * known_mask).sum() / known_mask.sum().clamp(min=1)
+    return loss
+
+
+def draw_curves(folder: Path) -> None:
+    """Writes curves.png from curves.csv: loss on top, AUC and accuracy on `val` below."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    path = folder / "curves.csv"
+    if not path.is_file():
+        return
+    series: dict[str, list[tuple[int, float]]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            series.setdefault(row["name"], []).append((int(row["step"]), float(row["value"])))
+    figure, (top, bottom) = plt.subplots(2, 1, figsize=(8, 7), sharex=True, layout="constrained")
+    for name, points in sorted(series.items()):
+        axis = top if "loss" in name else bottom
+        axis.plot(*zip(*points, strict=True), label=name)
+    top.set_ylabel("loss")
+    bottom.set_ylabel("on val")
+    bottom.set_xlabel("step")
+    for axis in (top, bottom):
+        if axis.lines:
+            axis.legend(fontsize=8)
+    figure.savefig(folder / "curves.png", dpi=120)
+    plt.close(figure)
