@@ -21,6 +21,7 @@ from fakelab.records import Finding, Kind, Level, PersonScore, Reason, TimeRange
 
 MIN_FACES_IN_VIDEO = 3
 """Fewer sampled frames with a person's face say too little: one bad frame would decide."""
+MIN_WINDOWS = 4
 WINDOW_BURSTS = 3
 """A stretch is judged over this many neighbouring bursts."""
 
@@ -135,8 +136,9 @@ def judge_person(samples: Sequence[Sample], people: int, kind: Kind, rules: Rule
     mean = float(np.mean([each.logit for each in samples]))
     whole = rules.slope * mean + rules.offset
     stretches, best_window, windows = _windows(samples, rules) if kind is Kind.VIDEO else ((), whole, 1)
-    # The best of many windows is high by chance: its odds are divided by how many independent ones there are.
-    evidence = max(whole, best_window - math.log(windows)) if windows > 1 else whole
+    # The best of many windows is high by chance: its odds are divided by how many independent ones there are. With few
+    # windows the mean over the whole file decides alone, as in the files that the lines were measured on.
+    evidence = max(whole, best_window - math.log(windows)) if windows >= MIN_WINDOWS else whole
     level, why = _level(evidence, people, rules)
     if windows > 1 and level in (Level.NONE_FOUND, Level.INCONCLUSIVE) and stretches and whole < best_window - 2.0:
         level, why = Level.INCONCLUSIVE, reason("parts_disagree")
