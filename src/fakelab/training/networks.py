@@ -196,11 +196,20 @@ def _load_path(network: FaceNet, path: Path) -> None:
             "only .safetensors and .onnx are read",
             "Pickled files can run code: convert them.",
         )
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    state = load_file(path)
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"the weights in {path} cannot be read", str(error), "Give a whole file.") from error
     if any(k.startswith("body.") for k in state):
-        missing, unexpected = network.load_state_dict(state, strict=False)
+        try:
+            missing, unexpected = network.load_state_dict(state, strict=False)
+        except RuntimeError as error:
+            raise TrainingError(
+                f"the weights in {path} do not fit {network.name}", str(error), "Give weights of this network."
+            ) from error
         wanted = set(tuned_state(network))
         if unexpected or wanted & set(missing):
             raise TrainingError(f"the weights in {path} do not fit {network.name}", f"{unexpected or missing}", "")
