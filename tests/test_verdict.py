@@ -134,6 +134,14 @@ def test_a_weaker_stretch_makes_the_file_inconclusive_because_its_parts_disagree
     assert judged.reasons[-1].code == "parts_disagree"
 
 
+def test_nothing_found_never_stands_beside_a_marked_stretch() -> None:
+    for strength in (1.0, 1.5, 2.0, 2.5, 3.0):
+        logits = [-2.0] * 400
+        logits[200:224] = [strength] * 24
+        judged = judge_person(samples(logits), 1, Kind.VIDEO, RULES)
+        assert not (judged.level is Level.NONE_FOUND and judged.suspicious)
+
+
 def test_a_genuine_long_file_has_no_suspicious_stretch() -> None:
     judged = judge_person(samples([-1.0, -2.0] * 200), 1, Kind.VIDEO, RULES)
     assert judged.level is Level.NONE_FOUND

@@ -140,7 +140,8 @@ def judge_person(samples: Sequence[Sample], people: int, kind: Kind, rules: Rule
     # windows the mean over the whole file decides alone, as in the files that the lines were measured on.
     evidence = max(whole, best_window - math.log(windows)) if windows >= MIN_WINDOWS else whole
     level, why = _level(evidence, people, rules)
-    if windows > 1 and level in (Level.NONE_FOUND, Level.INCONCLUSIVE) and stretches and whole < best_window - 2.0:
+    if windows > 1 and level is Level.NONE_FOUND and stretches:
+        # "Nothing found" beside a marked stretch would contradict itself.
         level, why = Level.INCONCLUSIVE, reason("parts_disagree")
     gate = gate_reasons(samples, kind, rules)
     hard = [each for each in gate if each.code == "face_too_small"]

@@ -76,7 +76,7 @@ def test_progress_is_told_after_each_crop(tiny: FaceModel) -> None:
 
 @pytest.mark.parametrize("name", ["tinny", "clip-face"])
 def test_an_unknown_model_answers_with_the_known_ones(name: str) -> None:
-    with pytest.raises(UnknownNameError, match="Did you mean .* Known: clip_face, tiny"):
+    with pytest.raises(UnknownNameError, match=r"Did you mean .* Known: clip_face, tiny"):
         load_model(name)
 
 
