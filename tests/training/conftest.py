@@ -30,3 +30,12 @@ def clip() -> Any:
     from fakelab.training.networks import make_network
 
     return make_network("clip_vit_b16").eval()
+
+
+@pytest.fixture(scope="session")
+def tower_state() -> Any:
+    """The weights of the shipped tower by timm's names; not to be changed."""
+    pytest.importorskip("onnx", reason="the extra 'train' is not installed")
+    from fakelab.training.networks import _shipped_tower, clip_tower_state
+
+    return clip_tower_state(_shipped_tower())

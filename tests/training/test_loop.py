@@ -35,6 +35,18 @@ def store_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return lab.save_store(lab.make_store(rows, lab.faces(len(rows), SIZE)), tmp_path_factory.mktemp("store"))
 
 
+@pytest.fixture(autouse=True)
+def curves_are_drawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where a test asks for them: drawing takes longer than the steps."""
+    if "draws_curves" not in request.fixturenames:
+        monkeypatch.setattr(loop, "draw_curves", lambda folder: None)
+
+
+@pytest.fixture
+def draws_curves() -> None:
+    """Asks for the drawing of curves."""
+
+
 @pytest.fixture
 def config(store_folder: Path) -> TrainConfig:
     """Six steps of the smallest network, with every source of chance: dropout, a hidden head, several kinds."""
@@ -104,6 +116,7 @@ def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(
     assert not same(trainer(replace(config, seed=1), tmp_path / "other").run(), ema)
 
 
+@pytest.mark.usefixtures("draws_curves")
 def test_a_finished_run_has_its_checkpoint_curves_and_configuration(config: TrainConfig, tmp_path: Path) -> None:
     ema = trainer(replace(config, steps=10), tmp_path).run()
     stored = load_file(tmp_path / "checkpoint.safetensors")
