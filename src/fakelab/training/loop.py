@@ -1,8 +1,9 @@
 """Training, top to bottom: pairs of one real crop and a forgery of it -> a tuned network, its curves and checkpoint.
 
 A step's batch is drawn from the seed and the step's number alone, so a run that was cut off goes on where it was; with
-the `default` augmentation not bit for bit, since x264 does not always encode two or three frames alike. Checkpoints are safetensors and JSON. The network that is exported is the exponential moving average (EMA).
-Checkpoints are compared on `val` rows only; nothing here opens `test`.
+the `default` augmentation not bit for bit, since x264 does not always encode two or three frames alike. Checkpoints are
+safetensors and JSON. The network that is exported is the exponential moving average (EMA). Checkpoints are compared on
+`val` rows only; nothing here opens `test`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pairs of one real crop and a forgery of it, both sent through the same law of degradation.
 
 Equal numbers of real and fake of the same original in every batch, sources in stated shares: the network can learn
-neither who, nor where, nor which file format is fake. A pair depends on the seed and its number alone.
+neither who, nor where, nor which file format is fake. A pair is drawn from the seed and its number alone.
 """
 
 from __future__ import annotations
