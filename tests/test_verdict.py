@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakelab.records import Finding, Kind, Level, PersonScore, Reason
+from fakelab.records import LEVEL_WORDS, Finding, Kind, Level, PersonScore, Reason
 from fakelab.verdict import (
     MIN_FACES_IN_VIDEO,
     NOT_SAID,
     REASONS,
-    SENTENCES,
     SEVERITY,
     Rules,
     Sample,
@@ -195,7 +194,7 @@ def test_a_photo_has_no_bitrate_to_gate() -> None:
 
 def test_every_level_has_its_words_and_none_claims_authenticity() -> None:
     for level in Level:
-        sentence = SENTENCES[level].lower()
+        sentence = LEVEL_WORDS[level].lower()
         assert "authentic" not in sentence
         assert "real" not in sentence.split()
         assert NOT_SAID[level]

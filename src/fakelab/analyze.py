@@ -5,20 +5,16 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fakelab.records import Analysis, Finding, Kind, Level
+from fakelab.records import Analysis, Finding, Kind, Level, Progress
 from fakelab.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from fakelab.media import Density, Media
     from fakelab.models.runtime import FaceModel
-
-Progress = Callable[[str, int, int | None], None]
-"""progress(stage, done, total): stages are open, model, faces, done; total is None where it is not known."""
 
 LIBRARIES = ("numpy", "opencv-python-headless", "av", "pillow", "onnxruntime", "scipy")
 """What can change a number, and is therefore written into every record."""
@@ -48,16 +44,13 @@ def analyze(
     tell = progress or (lambda stage, done, total: None)
     started, clock, timings = datetime.now(UTC), time.perf_counter(), dict[str, float]()
 
-    from fakelab.faces.find import FINDERS
+    from fakelab.faces.find import finder_called
     from fakelab.media import Limits, open_media
     from fakelab.models.card import model_folder
 
     # Wrong names are told before a long file is read.
     model_folder(chosen.model)
-    if chosen.finder not in FINDERS:
-        from fakelab.errors import unknown_name
-
-        raise unknown_name("face finder", chosen.finder, FINDERS)
+    finder_called(chosen.finder)
     limits = Limits(memory_mb=chosen.memory_mb, cpu_s=chosen.cpu_s, wall_s=chosen.wall_s, pixels=chosen.pixels)
     tell("open", 0, None)
     with open_media(path, limits, threads=chosen.threads or 2) as media:

@@ -7,6 +7,7 @@ file, floats; ``p_fake`` is a calibrated probability 0..1 with 1 = manipulated; 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -19,6 +20,10 @@ Image = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
 Box = tuple[float, float, float, float]
 """x, y, width, height in pixels of the full upright frame."""
+
+
+Progress = Callable[[str, int, int | None], None]
+"""progress(stage, done, total): stages are open, model, faces, done; total is None where it is not known."""
 
 
 class Kind(StrEnum):
@@ -37,6 +42,16 @@ class Level(StrEnum):
     INCONCLUSIVE = "inconclusive"
     NONE_FOUND = "no_evidence_found"
     NOT_ANALYSABLE = "not_analysable"
+
+
+LEVEL_WORDS: dict[Level, str] = {
+    Level.STRONG: "Strong evidence of manipulation",
+    Level.MODERATE: "Moderate evidence, not conclusive",
+    Level.INCONCLUSIVE: "Inconclusive",
+    Level.NONE_FOUND: "No evidence of manipulation found",
+    Level.NOT_ANALYSABLE: "Could not be analysed",
+}
+"""What people read for each level, in verdicts and in reports alike."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fakelab.records import Finding, Kind, Level, PersonScore, Reason, TimeRange, Verdict
+from fakelab.records import LEVEL_WORDS, Finding, Kind, Level, PersonScore, Reason, TimeRange, Verdict
 
 MIN_FACES_IN_VIDEO = 3
 """Fewer sampled frames with a person's face say too little: one bad frame would decide."""
@@ -46,13 +46,6 @@ REASONS: dict[str, str] = {
 
 GATE_CODES = ("face_too_small", "face_small", "blurred", "dark", "too_short")
 """The reasons that put one person outside what the model was tested on."""
-SENTENCES: dict[Level, str] = {
-    Level.STRONG: "Strong evidence of manipulation",
-    Level.MODERATE: "Moderate evidence, not conclusive",
-    Level.INCONCLUSIVE: "Inconclusive",
-    Level.NONE_FOUND: "No evidence of manipulation found",
-    Level.NOT_ANALYSABLE: "Could not be analysed",
-}
 NOT_SAID: dict[Level, str] = {
     Level.STRONG: "This does not show who changed what, or why. Some genuine files score as high: see the error rate.",
     Level.MODERATE: "This is a hint, not a finding: genuine files score like this, too. See the error rate.",
@@ -257,5 +250,5 @@ def _unremarkable_and_gated(person: PersonScore) -> bool:
 def verdict_of(findings: Sequence[Finding]) -> Verdict:
     """The file's verdict: that of its most severe finding. Raises ValueError without findings."""
     worst = max(findings, key=lambda each: (SEVERITY.index(each.level), each.p_fake or 0.0))
-    sentence = SENTENCES[worst.level]
+    sentence = LEVEL_WORDS[worst.level]
     return Verdict(worst.level, worst.p_fake, f"{sentence}.", NOT_SAID[worst.level], worst.reasons)

@@ -14,6 +14,7 @@ from fakelab.cli.options import resolve, setting_flag
 from fakelab.cli.outputs import Output
 from fakelab.cli.terminal import Run, bar, make_app, one_of, print_error, safe
 from fakelab.errors import FakeLabError, MediaError
+from fakelab.reports.words import percent
 from fakelab.settings import Settings
 
 FORMATS = ("text", "json", "jsonl", "html")
@@ -105,19 +106,9 @@ class _Batch:
     def _one(self, path: Path, title: str) -> None:
         from fakelab.analyze import analyze as analyze_file
 
-        chosen = self.settings
         try:
             with bar(title) as progress:
-                analysis = analyze_file(
-                    path,
-                    model=chosen.model,
-                    finder=chosen.finder,
-                    thorough=chosen.thorough,
-                    every_s=chosen.every_s,
-                    prior=chosen.prior,
-                    settings=chosen,
-                    progress=progress,
-                )
+                analysis = analyze_file(path, settings=self.settings, progress=progress)
         except MediaError as error:
             self._failed(path, error)
             return
@@ -173,4 +164,4 @@ class _Batch:
 
 
 def _percent(p_fake: float | None) -> str:
-    return "-" if p_fake is None else f"{min(99, max(1, round(100 * p_fake)))} %"
+    return "-" if p_fake is None else percent(p_fake)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fakelab.detectors.face_video import FaceOptions, Progress, judge, score_faces
+from fakelab.detectors.face_video import FaceOptions, judge, score_faces
 from fakelab.faces.scan import find_and_crop
 from fakelab.media import Media
 from fakelab.models.runtime import FaceModel
-from fakelab.records import Finding, Kind
+from fakelab.records import Finding, Kind, Progress
 
 
 def detect_faces_in_photo(media: Media, model: FaceModel, options: FaceOptions, progress: Progress) -> Finding:

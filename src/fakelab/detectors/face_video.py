@@ -22,6 +22,7 @@ from fakelab.records import (
     Level,
     ModelCard,
     PersonScore,
+    Progress,
     Track,
 )
 from fakelab.verdict import (
@@ -38,8 +39,6 @@ from fakelab.verdict import (
     sigmoid,
 )
 
-Progress = Callable[[str, int, int | None], None]
-"""progress(stage, done, total): total is None where it is not known."""
 FULL_CROPS = 256
 """Beyond this many faces the crops kept for the report are thumbnails, so that memory does not grow with length."""
 THUMBNAIL_PX = 96

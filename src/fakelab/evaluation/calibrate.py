@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.errors import UsageError
-from fakelab.models.card import card_as_json, read_card
+from fakelab.models.card import read_card, write_card
 
 MIN_REALS = 20
 STRONG_FPR, MODERATE_FPR, UNSURE_FPR = 0.01, 0.05, 0.20
@@ -171,9 +171,7 @@ def calibrate_card(folder: Path, results: dict[str, Path]) -> list[str]:
         printed.append(
             f"{kind}: slope {found.slope:.3f}, offset {found.offset:+.3f}, {error_rates(found, kind)['all']}"
         )
-    mended = dataclasses.replace(card, calibration=calibration, thresholds=thresholds)
-    text = json.dumps(card_as_json(mended), indent=2, ensure_ascii=False)
-    (folder / "card.json").write_text(text + "\n", encoding="utf-8")
+    write_card(dataclasses.replace(card, calibration=calibration, thresholds=thresholds), folder)
     return printed
 
 

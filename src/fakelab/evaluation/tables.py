@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from fakelab.evaluation.metrics import auc, ece, eer, tpr_at_fpr, with_interval
+from fakelab.records import Level
 
 Result = dict[str, Any]
 MIN_FILES = 5
 """Below this many files of a kind, an AUC is no measurement."""
-EVIDENCE = ("strong_evidence", "moderate_evidence")
+EVIDENCE = (Level.STRONG, Level.MODERATE)
 
 
 def table(title: str, results: Sequence[Result], *, rounds: int = 2000) -> str:
@@ -40,7 +41,7 @@ def table(title: str, results: Sequence[Result], *, rounds: int = 2000) -> str:
         lines.append(f"| TPR at 1 % / 5 % FPR | {tpr_at_fpr(p, fake, 0.01):.2f} / {tpr_at_fpr(p, fake, 0.05):.2f} |")
         lines.append(f"| ECE | {ece(p, fake):.3f} |")
     lines += ["", "| level | real | fake |", "|---|---|---|"]
-    for level in ("strong_evidence", "moderate_evidence", "inconclusive", "no_evidence_found", "not_analysable"):
+    for level in Level:
         counts = [sum(each["level"] == level for each in part) for part in (reals, fakes)]
         lines.append(f"| {level} | {_share(counts[0], len(reals))} | {_share(counts[1], len(fakes))} |")
     both = [sum(each["level"] in EVIDENCE for each in part) for part in (reals, fakes)]

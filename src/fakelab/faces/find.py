@@ -38,9 +38,14 @@ Finder = Callable[[Image], list[FoundFace]]
 
 def make_finder(name: str) -> Finder:
     """The finder called `name`, loaded. Raises UnknownNameError, EnvironmentBrokenError."""
+    return finder_called(name)()
+
+
+def finder_called(name: str) -> Callable[[], Finder]:
+    """The row of the table, nothing loaded yet. Raises UnknownNameError."""
     if name not in FINDERS:
         raise unknown_name("face finder", name, FINDERS)
-    return FINDERS[name]()
+    return FINDERS[name]
 
 
 def shrink(image: Image, long_side_px: int) -> tuple[Image, float]:

@@ -97,6 +97,12 @@ def card_as_json(card: ModelCard) -> dict[str, Any]:
     return plain
 
 
+def write_card(card: ModelCard, folder: Path) -> None:
+    """Writes `card` as the folder's card.json."""
+    text = json.dumps(card_as_json(card), indent=2, ensure_ascii=False)
+    (folder / "card.json").write_text(text + "\n", encoding="utf-8")
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.errors import ModelError
-from fakelab.models.card import load_card, model_file, sha256_of
+from fakelab.models.card import load_card, model_file, verify
 from fakelab.models.onnx_file import FLOAT, initializers
 from fakelab.records import Crop, Image, ModelCard
 
@@ -71,12 +71,11 @@ def load_model(name: str, *, threads: int = 0) -> FaceModel:
     Raises UnknownNameError, and ModelError when a file is missing, altered, or does not fit its card.
     """
     card = load_card(name)
-    for file, wanted in card.files.items():
-        path = model_file(name, file)
-        if not path.is_file() or sha256_of(path) != wanted:
+    for file, unaltered, found in verify(name):
+        if not unaltered:
             raise ModelError(
                 f"the model '{name}' cannot be used",
-                f"{path} is {'altered' if path.is_file() else 'missing'}",
+                f"{model_file(name, file)} is {found}",
                 "Reinstall fakelab-verify; `fakelab models verify` lists every file.",
             )
     onnx_file = next((f for f in card.files if f.endswith(".onnx")), None)

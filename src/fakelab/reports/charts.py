@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
-from fakelab.records import FaceScore, Level, PersonScore, TimeRange
+from fakelab.records import LEVEL_WORDS, FaceScore, Level, PersonScore, TimeRange
 from fakelab.reports import words
 
 LANE_HEIGHT_PX = 104
@@ -122,7 +122,7 @@ def level_mark(level: Level) -> str:
         parts.append('<line class="fl-strike" x1="1" x2="42" y1="29" y2="3" stroke="#222" stroke-width="2"/>')
     return (
         f'<svg class="fl-level" width="43" height="30" viewBox="0 0 43 30" role="img" aria-label="'
-        f'{escape(words.LEVEL_WORDS[level])}">{"".join(parts)}</svg>'
+        f'{escape(LEVEL_WORDS[level])}">{"".join(parts)}</svg>'
     )
 
 

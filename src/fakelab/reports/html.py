@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fakelab.records import Analysis, FaceScore, Finding, Kind, Level, MediaInfo, PersonScore, Reason
+from fakelab.records import LEVEL_WORDS, Analysis, FaceScore, Finding, Kind, Level, MediaInfo, PersonScore, Reason
 from fakelab.reports import charts, words
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ def write_html(analysis: Analysis) -> str:
             "presence": _markup(charts.key_presence()),
         },
         meanings=[
-            (_markup(charts.level_mark(each)), words.LEVEL_WORDS[each], words.LEVEL_MEANINGS[each])
-            for each in words.LEVEL_WORDS
+            (_markup(charts.level_mark(each)), LEVEL_WORDS[each], words.LEVEL_MEANINGS[each]) for each in LEVEL_WORDS
         ],
         settings=_settings(analysis.settings),
         timings=[(stage.replace("_", " ").removesuffix(" s"), f"{s:.2f} s") for stage, s in analysis.timings.items()],
@@ -201,7 +200,7 @@ def _finding_view(finding: Finding, analysis: Analysis, key: str) -> FindingView
         key=key,
         title=words.detector_words(finding.detector),
         finding=finding,
-        level=words.LEVEL_WORDS[finding.level],
+        level=LEVEL_WORDS[finding.level],
         score=words.percent(finding.p_fake),
         model=f"{finding.model} {version}".strip() if finding.model else "–",
         looked_at=f"{words.count(finding.frames_sampled, 'frame', 'frames')},"
@@ -213,7 +212,7 @@ def _finding_view(finding: Finding, analysis: Analysis, key: str) -> FindingView
         face_map=_markup(charts.face_map(ordered, file.width_px or 1, file.height_px or 1, key)) if mapped else "",
         rows=tuple(rows[:ROWS_SHOWN]),
         rows_left=max(0, len(rows) - ROWS_SHOWN),
-        lines=tuple((words.LEVEL_WORDS[level], words.percent(line)) for level, line in lines.items()),
+        lines=tuple((LEVEL_WORDS[level], words.percent(line)) for level, line in lines.items()),
         measured=tuple(words.measured_rows(finding)),
     )
 
@@ -234,7 +233,7 @@ def _person_view(
     known = {reason.text for reason in finding.reasons}
     return PersonView(
         name=f"Person {person.person}",
-        level=words.LEVEL_WORDS[person.level],
+        level=LEVEL_WORDS[person.level],
         score=words.person_percent(person),
         decides=finding.decided_by == person.person and len(finding.people) > 1,
         seen=words.span(person.faces[0].time_s, person.faces[-1].time_s) if person.faces and duration_s else "",

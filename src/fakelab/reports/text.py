@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from fakelab.records import Analysis, Finding, PersonScore
+from fakelab.records import LEVEL_WORDS, Analysis, Finding, PersonScore
 from fakelab.reports import words
 
 PEOPLE_SHOWN = 8
@@ -51,7 +51,7 @@ def _finding(finding: Finding, width: int) -> Iterator[str]:
 
 
 def _person(finding: Finding, person: PersonScore, known: set[str], width: int) -> Iterator[str]:
-    head = f"  Person {person.person}  {words.person_percent(person):>5}  {words.LEVEL_WORDS[person.level]}"
+    head = f"  Person {person.person}  {words.person_percent(person):>5}  {LEVEL_WORDS[person.level]}"
     if finding.decided_by == person.person and len(finding.people) > 1:
         head += " (decides the verdict)"
     yield head

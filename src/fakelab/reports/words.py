@@ -7,15 +7,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from fakelab.records import Analysis, Finding, Level, PersonScore, Reason, TimeRange, Verdict
+from fakelab.records import LEVEL_WORDS, Analysis, Finding, Level, PersonScore, Reason, TimeRange, Verdict
 
-LEVEL_WORDS: dict[Level, str] = {
-    Level.STRONG: "Strong evidence of manipulation",
-    Level.MODERATE: "Moderate evidence, not conclusive",
-    Level.INCONCLUSIVE: "Inconclusive",
-    Level.NONE_FOUND: "No evidence of manipulation found",
-    Level.NOT_ANALYSABLE: "Could not be analysed",
-}
 LEVEL_MEANINGS: dict[Level, str] = {
     Level.STRONG: "The score is above a line that very few genuine test files cross. The error rate beside each"
     " finding says how few.",

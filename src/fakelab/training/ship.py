@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fakelab.errors import TrainingError
-from fakelab.models.card import COLOUR_ORDER, TOWER, WEIGHTS, card_as_json, sha256_of
+from fakelab.models.card import COLOUR_ORDER, TOWER, WEIGHTS, sha256_of, write_card
 from fakelab.records import CropSpec, ModelCard
 from fakelab.training.export import write_onnx, write_tower, write_tuning
 from fakelab.training.loop import TrainConfig
@@ -71,12 +71,6 @@ def ship(network: FaceNet, config: TrainConfig, folder: Path, *, name: str, mani
     )
     write_card(card, folder)
     return folder
-
-
-def write_card(card: ModelCard, folder: Path) -> None:
-    """Writes `card` as the folder's card.json."""
-    text = json.dumps(card_as_json(card), indent=2, ensure_ascii=False)
-    (folder / "card.json").write_text(text + "\n", encoding="utf-8")
 
 
 def shared_tower(clip_file: Path) -> Path:

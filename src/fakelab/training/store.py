@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.errors import FakeLabError, TrainingError
-from fakelab.faces.crop import CROPPER_VERSION, blur_and_luma, cut_face
+from fakelab.faces.crop import CROPPER_VERSION, blur_and_luma, cut_face, square_to_cut
 from fakelab.faces.find import Finder, make_finder
 from fakelab.records import CropSpec, Image
 
@@ -264,11 +264,10 @@ def _biggest(image: Image, finder: Finder, *, tight: bool) -> FoundCrop | None:
         crop = np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8)
         points *= np.array([size / image.shape[1], size / image.shape[0]], np.float32)
     else:
-        side = max(face.box[2:]) * STORE_SPEC.margin
+        centre, side = square_to_cut(face.box, STORE_SPEC)
         scale = size / side
         crop = cut_face(image, face.box, face.landmarks, STORE_SPEC).image
-        centre = np.array([face.box[0] + face.box[2] / 2, face.box[1] + face.box[3] / 2], np.float32)
-        points = (points - centre) * scale + size / 2
+        points = (points - np.array(centre, np.float32)) * scale + size / 2
     mesh = _tools["mesh"](crop)
     dense = np.full((468, 2), np.nan, np.float32) if mesh is None else mesh
     blur, luma = blur_and_luma(crop)
