@@ -183,6 +183,22 @@ def test_a_tuning_bears_names_and_shapes_of_the_towers_initializers(tuned: FaceN
     assert {name: (FLOAT, value.shape) for name, value in numbers.items()} == {name: tower[name] for name in numbers}
 
 
+def test_a_tuning_is_a_start_for_the_next_run(tuned: FaceNet, tmp_path: Path) -> None:
+    write_tuning(tuned, tmp_path / "tuning.safetensors")
+    again = make_network("clip_vit_b16", init=str(tmp_path / "tuning.safetensors"))
+    wanted = tuned.state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in again.state_dict().items())
+
+
+def test_a_tuning_of_another_shape_or_with_unknown_numbers_is_refused(tmp_path: Path) -> None:
+    numbers = load_file(model_file("clip_face", "tuning.safetensors"))
+    shipped = {name: torch.from_numpy(value) for name, value in numbers.items()}
+    for wrong in ("norm.weight", "blocks.99.norm1.weight"):
+        save_file({**shipped, wrong: torch.zeros(5)}, tmp_path / "wrong.safetensors")
+        with pytest.raises(TrainingError, match="does not fit clip_vit_b16"):
+            make_network("clip_vit_b16", init=str(tmp_path / "wrong.safetensors"))
+
+
 def test_the_shipped_tuning_tunes_what_training_tunes(clip: FaceNet) -> None:
     numbers = load_file(model_file("clip_face", "tuning.safetensors"))
     assert set(numbers) == {name.removeprefix("body.") for name in tuned_state(clip)}

@@ -343,6 +343,21 @@ def test_the_map_is_taught_where_the_mask_lies() -> None:
     assert (patches.grad[1] < 0).tolist() == [[False, True], [False, False]]
 
 
+def test_patches_that_were_not_seen_teach_nothing() -> None:
+    patches = torch.zeros(4, 2, 2)
+    patches[1] = torch.tensor([[torch.nan, 2.0], [-1.0, torch.nan]])
+    patches.requires_grad_(True)
+    masks = torch.zeros(4, 8, 8)
+    masks[1, :4] = 1.0
+    without = losses([1, 0, 1, 1], patches, masks, patch_loss=3.0, given_weight=1.0)
+    loss = losses([1, 1, 1, 1], patches, masks, patch_loss=3.0, given_weight=1.0)
+    zero, seen = np.log(2), (np.log1p(np.exp(-2.0)) + np.log1p(np.exp(-1.0))) / 2
+    assert float((loss - without).detach()) == pytest.approx(3.0 * ((3 * zero + seen) / 4 - zero), abs=1e-5)
+    loss.backward()
+    assert torch.isfinite(patches.grad).all()
+    assert (patches.grad[1] == 0).tolist() == [[True, False], [False, True]]
+
+
 def test_given_forgeries_weigh_less() -> None:
     arguments = {
         "patches": torch.zeros(4, 2, 2),

@@ -52,6 +52,40 @@ def test_a_network_gives_a_logit_a_picture_and_a_map(name: str, small: dict[str,
     assert torch.isfinite(logits).all()
 
 
+def test_clip_is_read_as_timm_reads_it(clip: FaceNet) -> None:
+    seen = pictures(1, 224)
+    with torch.inference_mode():
+        tokens = clip.body.forward_features(seen)
+        logits, maps = clip(seen)
+        assert torch.equal(logits, clip.head(tokens[:, 0]).squeeze(-1))
+        assert torch.equal(maps.flatten(1), clip.patch_head(tokens[:, 1:]).squeeze(-1))
+
+
+def test_patches_are_left_out_in_training_alone_and_drawn_anew_for_every_picture(clip: FaceNet) -> None:
+    seen = pictures(2, 224)
+    clip.patch_drop = 0.75
+    try:
+        with torch.inference_mode():
+            whole = clip(seen)[1]
+            torch.manual_seed(5)
+            logits, maps = clip.train()(seen)
+            torch.manual_seed(5)
+            again, _ = clip(seen)
+    finally:
+        clip.eval()
+        clip.patch_drop = 0.0
+    assert torch.isfinite(whole).all()
+    assert torch.isfinite(logits).all()
+    assert torch.equal(logits, again)
+    kept = torch.isfinite(maps).flatten(1)
+    assert kept.sum(1).tolist() == [49, 49]
+    assert not torch.equal(kept[0], kept[1])
+    # What is kept stays in its place: its value there is like that of the whole picture, not of another patch.
+    near = (maps - whole).flatten(1)[kept].abs().mean()
+    far = (maps.flatten(1)[:, None] - whole.flatten(1)[..., None]).permute(0, 2, 1)[kept].abs().mean()
+    assert near < 0.8 * far
+
+
 def test_clip_gives_a_logit_a_picture_and_a_map_of_its_patches(clip: FaceNet) -> None:
     with torch.inference_mode():
         logits, maps = clip(pictures(1, 224))

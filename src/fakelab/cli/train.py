@@ -74,6 +74,10 @@ def train(
     ema: Annotated[
         float | None, _flag("--ema", "SHARE", "Memory of the moving average that is kept. [default: 0.99]")
     ] = None,
+    patch_drop: Annotated[
+        float | None,
+        _flag("--patch-drop", "SHARE", "Share of patches that a transformer is not shown in training. [default: 0]"),
+    ] = None,
     patch_loss: Annotated[
         float | None, _flag("--patch-loss", "WEIGHT", "Weight of the heat map's loss. [default: 0.25]")
     ] = None,
@@ -98,8 +102,8 @@ def train(
         "store": store, "twins": twins, "network": network, "init": init, "tune": tune, "head": head,
         "dropout": dropout, "augment": augment, "steps": steps, "pairs": pairs, "learning_rate": learning_rate,
         "weight_decay": weight_decay, "warmup_steps": warmup_steps, "label_smoothing": label_smoothing, "ema": ema,
-        "patch_loss": patch_loss, "given_weight": given_weight, "seed": seed, "save_every": save_every,
-        "check_every": check_every, "check_pairs": check_pairs, "threads": threads,
+        "patch_drop": patch_drop, "patch_loss": patch_loss, "given_weight": given_weight, "seed": seed,
+        "save_every": save_every, "check_every": check_every, "check_pairs": check_pairs, "threads": threads,
     }  # fmt: skip
     _require_extra()
     from fakelab.training.loop import Trainer, read_config

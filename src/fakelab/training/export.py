@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fakelab.errors import TrainingError
-from fakelab.training.networks import FaceNet, tuned_state
+from fakelab.training.networks import HEAD_WEIGHTS, FaceNet, tuned_state
 
 OPSET = 17
 BLOCKS, WIDTH, HEADS, PATCHES_A_SIDE = 12, 768, 12, 14
@@ -181,7 +181,7 @@ def write_tuning(network: FaceNet, path: Path) -> None:
                 f"'{key}' cannot be laid over the tower", "it is kept in 8 bits", "Tune norms or head only."
             )
         array = value.detach().float().numpy()
-        tensors[key] = np.ascontiguousarray(array.T if key in ("head.1.weight", "patch_head.weight") else array)
+        tensors[key] = np.ascontiguousarray(array.T if key in HEAD_WEIGHTS else array)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path)
 

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakelab.errors import TrainingError, unknown_name
+from fakelab.evaluation.metrics import auc
 from fakelab.training.augment import AUGMENTS
-from fakelab.training.networks import FaceNet, backbone, make_network, shorten_frozen, tuned_state
+from fakelab.training.networks import FaceNet, backbone, bfloat16_pays, make_network, shorten_frozen, tuned_state
 from fakelab.training.pairs import KINDS, PairSource
 from fakelab.training.store import FaceStore, open_store
 
@@ -55,6 +56,8 @@ class TrainConfig:
     warmup_steps: int = 60
     label_smoothing: float = 0.03
     ema: float = 0.99
+    patch_drop: float = 0.0
+    """Share of a picture's patches that a transformer is not shown in training: a step costs as much less."""
     patch_loss: float = 0.25
     """Weight of the loss that teaches the heat map where a blended face lies."""
     given_weight: float = 0.6
@@ -117,9 +120,16 @@ class Trainer:
         )
         self.val_pairs = PairSource(self.store, twins, "val", config.kinds, {}, config.augment, config.seed + 1)
         self.network = make_network(
-            config.network, init=config.init, tune=config.tune, head=config.head, dropout=config.dropout
+            config.network,
+            init=config.init,
+            tune=config.tune,
+            head=config.head,
+            dropout=config.dropout,
+            patch_drop=config.patch_drop,
         )
-        shorten_frozen(self.network)
+        self.short = bfloat16_pays()
+        if self.short:
+            shorten_frozen(self.network)
         row = backbone(config.network)
         self.mean, self.std = (torch.tensor(each).view(1, 3, 1, 1) for each in (row.mean, row.std))
         self.tuned = {k: p for k, p in self.network.named_parameters() if p.requires_grad}
@@ -157,7 +167,7 @@ class Trainer:
         # Dropout must not depend on where a run was resumed.
         torch.manual_seed(config.seed * 1_000_003 + self.step)
         self.network.train()
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.short):
             logits, patches = self.network(self._normal(pictures))
         loss = pair_loss(logits.float(), patches.float(), masks, labels, weights, config)
         if not torch.isfinite(loss):
@@ -186,8 +196,6 @@ class Trainer:
 
     def _check(self) -> None:
         """Val AUC of the EMA by kind of forgery, against the same reals, written to the curves."""
-        from sklearn.metrics import roc_auc_score
-
         if not self.val_pairs.usable:
             return
         scores: dict[str, tuple[list[float], list[float]]] = {}
@@ -199,20 +207,18 @@ class Trainer:
                 scores[kind][1].append(float(logits[1]))
         reals = [each for real, _ in scores.values() for each in real]
         for kind, (_, fakes) in sorted(scores.items()):
-            auc = roc_auc_score([0] * len(reals) + [1] * len(fakes), reals + fakes)
-            self._curve(f"val_auc_{kind}", float(auc))
-            self.log(f"  val {kind}: AUC {auc:.3f} ({len(fakes)} forgeries)")
-        everything = [each for _, fake in scores.values() for each in fake]
-        labels = [0] * len(reals) + [1] * len(everything)
-        logits_all = np.array(reals + everything)
-        self._curve("val_auc", float(roc_auc_score(labels, logits_all)))
-        self._curve("val_accuracy", float(np.mean((logits_all > 0) == np.array(labels, dtype=bool))))
+            value = auc(*_labelled(reals, fakes))
+            self._curve(f"val_auc_{kind}", value)
+            self.log(f"  val {kind}: AUC {value:.3f} ({len(fakes)} forgeries)")
+        every, is_fake = _labelled(reals, [each for _, fakes in scores.values() for each in fakes])
+        self._curve("val_auc", auc(every, is_fake))
+        self._curve("val_accuracy", float(np.mean((every > 0) == is_fake)))
 
     def score(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits (N,) of crops (N, S, S, 3), by the network as it is now, dropout off."""
         self.network.eval()
         pictures = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.short):
             return np.asarray(self.network(self._normal(pictures))[0].float().numpy())
 
     @contextmanager
@@ -314,7 +320,8 @@ def pair_loss(
 ) -> Tensor:
     """Binary cross-entropy of logits (B,), and of patch logits (B, h, w) against masks (B, S, S) where known.
 
-    `known_mask` (B,) is 0 for forgeries that came with the data: they weigh `given_weight`, and teach no map.
+    `known_mask` (B,) is 0 for forgeries that came with the data: they weigh `given_weight`, and teach no map. Patch
+    logits that are NaN were not seen, and count for nothing.
     """
     smooth = config.label_smoothing
     targets = labels * (1 - smooth) + smooth / 2
@@ -324,9 +331,16 @@ def pair_loss(
     if config.patch_loss > 0:
         side = (int(patches.shape[1]), int(patches.shape[2]))
         wanted = nn.functional.adaptive_avg_pool2d(masks.unsqueeze(1), side).squeeze(1)
-        patch = nn.functional.binary_cross_entropy_with_logits(patches, wanted, reduction="none").mean((1, 2))
+        seen = torch.isfinite(patches)
+        patch = nn.functional.binary_cross_entropy_with_logits(patches.where(seen, 0.0), wanted, reduction="none")
+        patch = (patch * seen).sum((1, 2)) / seen.sum((1, 2)).clamp(min=1)
         loss = loss + config.patch_loss * (patch * known_mask).sum() / known_mask.sum().clamp(min=1)
     return loss
+
+
+def _labelled(reals: list[float], fakes: list[float]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Scores (N,) of both, and which of them are of fakes (N,)."""
+    return np.array(reals + fakes, np.float64), np.arange(len(reals) + len(fakes)) >= len(reals)
 
 
 def draw_curves(folder: Path) -> None:

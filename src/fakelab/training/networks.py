@@ -26,6 +26,8 @@ EFFICIENT_LITE = ((0.498, 0.498, 0.498), (0.502, 0.502, 0.502))
 INITS = ("clip", "imagenet", "none")
 TUNES = ("all", "norms", "head")
 HEADS = ("linear", "hidden")
+HEAD_WEIGHTS = ("head.1.weight", "patch_head.weight")
+"""What a tuning file holds transposed, as the tower's graph multiplies it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,20 @@ BACKBONES = {
 
 
 class FaceNet(nn.Module):
-    """A backbone with a head: ``forward`` gives logits (B,) and patch logits (B, h, w), both fake when positive."""
+    """A backbone with a head: ``forward`` gives logits (B,) and patch logits (B, h, w), both fake when positive.
 
-    def __init__(self, name: str, head: str = "linear", dropout: float = 0.0) -> None:
+    While it trains, a transformer is shown all but a share `patch_drop` of a picture's patches, drawn anew each time
+    (Li et al. 2023, "Scaling language-image pre-training via masking"): a step costs as much less, and the patch logits
+    of what was left out are NaN. In eval mode, and for other networks, every patch is seen.
+    """
+
+    def __init__(self, name: str, head: str = "linear", dropout: float = 0.0, patch_drop: float = 0.0) -> None:
         super().__init__()
         row = backbone(name)
         if head not in HEADS:
             raise unknown_name("head", head, HEADS)
         self.name, self.head_kind, self.transformer = name, head, row.transformer
+        self.patch_drop = patch_drop
         self.body: Any = _tiny_body() if name == "tiny" else _timm_body(row)
         self.head = _linear_head(row.features, dropout) if head == "linear" else _hidden_head(row.features, dropout)
         # Patch logits have weights of their own, taught by the masks of blended faces.
@@ -66,13 +74,27 @@ class FaceNet(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         if self.transformer:
-            tokens = self.body.forward_features(pictures)
-            patches = self.patch_head(tokens[:, 1:]).squeeze(-1)
-            side = round(patches.shape[1] ** 0.5)
-            return self.head(tokens[:, 0]).squeeze(-1), patches.reshape(-1, side, side)
+            return self._look(pictures)
         features = self.body(pictures)
         patches = self.patch_head(features.permute(0, 2, 3, 1)).squeeze(-1)
         return self.head(features.mean((2, 3))).squeeze(-1), patches
+
+    def _look(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        body = self.body
+        tokens = body._pos_embed(body.patch_embed(pictures))
+        count = tokens.shape[1] - 1
+        side = round(count**0.5)
+        kept: Tensor | None = None
+        if self.training and self.patch_drop > 0:
+            keep = max(1, round(count * (1 - self.patch_drop)))
+            kept = torch.rand(len(tokens), count).argsort(1)[:, :keep]
+            at = kept.unsqueeze(-1).expand(-1, -1, tokens.shape[2])
+            tokens = torch.cat([tokens[:, :1], tokens[:, 1:].gather(1, at)], 1)
+        tokens = body.norm(body.blocks(body.norm_pre(tokens)))
+        patches = self.patch_head(tokens[:, 1:]).squeeze(-1)
+        if kept is not None:
+            patches = patches.new_full((len(patches), count), torch.nan).scatter(1, kept, patches)
+        return self.head(tokens[:, 0]).squeeze(-1), patches.reshape(-1, side, side)
 
 
 def backbone(name: str) -> Backbone:
@@ -82,13 +104,17 @@ def backbone(name: str) -> Backbone:
     return BACKBONES[name]
 
 
-def make_network(name: str, *, init: str = "", tune: str = "", head: str = "linear", dropout: float = 0.0) -> FaceNet:
+def make_network(
+    name: str, *, init: str = "", tune: str = "", head: str = "linear", dropout: float = 0.0, patch_drop: float = 0.0
+) -> FaceNet:
     """A FaceNet ready to train: started from `init` (clip, imagenet, none or a path), only `tune` left trainable.
+
+    A path is an ONNX tower, a safetensors file of a network, or a model's tuning.safetensors, to go on from.
 
     Raises UnknownNameError, and TrainingError where the weights to start from cannot be had or do not fit.
     """
     row = backbone(name)
-    network = FaceNet(name, head, dropout)
+    network = FaceNet(name, head, dropout, patch_drop)
     _start(network, row, init or row.default_init)
     freeze(network, tune or row.default_tune)
     return network
@@ -104,6 +130,11 @@ def freeze(network: FaceNet, tune: str) -> None:
         parameter.requires_grad_(
             tune == "all" or in_head or (tune == "norms" and (id(parameter) in norms or name.endswith(".bias")))
         )
+
+
+def bfloat16_pays() -> bool:
+    """Whether this processor has instructions for bfloat16; without them autocast is many times slower than float32."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def shorten_frozen(network: FaceNet) -> None:
@@ -141,10 +172,7 @@ def _timm_body(row: Backbone) -> Any:
     kwargs: dict[str, Any] = {"num_classes": 0}
     if not row.transformer:
         kwargs["global_pool"] = ""
-    body = timm.create_model(row.timm_name, pretrained=False, **kwargs)
-    if row.timm_name == "tf_efficientnet_lite0" or row.timm_name.startswith("mobilenet"):
-        return nn.Sequential(body)
-    return body
+    return timm.create_model(row.timm_name, pretrained=False, **kwargs)
 
 
 def _tiny_body() -> nn.Module:
@@ -174,12 +202,10 @@ def _start(network: FaceNet, row: Backbone, init: str) -> None:
 
 def _load_body(network: FaceNet, state: dict[str, Tensor]) -> None:
     """Strict: a backbone that silently keeps random weights is the classic mistake of this field."""
-    body = network.body
-    body = body[0] if isinstance(body, nn.Sequential) and network.name != "tiny" else body
-    known = body.state_dict()
+    known = network.body.state_dict()
     state = {k: v for k, v in state.items() if k in known or not k.startswith(("fc.", "classifier.", "head."))}
     try:
-        body.load_state_dict(state, strict=True)
+        network.body.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise TrainingError(
             f"the weights do not fit {network.name}", str(error), "Give weights of this network."
@@ -203,7 +229,9 @@ def _load_path(network: FaceNet, path: Path) -> None:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise TrainingError(f"the weights in {path} cannot be read", str(error), "Give a whole file.") from error
-    if any(k.startswith("body.") for k in state):
+    if network.name == "clip_vit_b16" and set(HEAD_WEIGHTS) <= set(state):
+        _load_tuning(network, state, path)
+    elif any(k.startswith("body.") for k in state):
         try:
             missing, unexpected = network.load_state_dict(state, strict=False)
         except RuntimeError as error:
@@ -215,6 +243,21 @@ def _load_path(network: FaceNet, path: Path) -> None:
             raise TrainingError(f"the weights in {path} do not fit {network.name}", f"{unexpected or missing}", "")
     else:
         _load_body(network, state)
+
+
+def _load_tuning(network: FaceNet, state: dict[str, Tensor], path: Path) -> None:
+    """The shared tower with a model's tuned numbers laid over it, as `export.write_tuning` wrote them."""
+    _load_body(network, clip_tower_state(_shipped_tower()))
+    named = {k if k.startswith(("head.", "patch_head.")) else f"body.{k}": v for k, v in state.items()}
+    named |= {k: named[k].T.contiguous() for k in HEAD_WEIGHTS}
+    try:
+        _, unexpected = network.load_state_dict(named, strict=False)
+    except RuntimeError as error:
+        raise TrainingError(
+            f"the tuning in {path} does not fit {network.name}", str(error), "Give a tuning of this network."
+        ) from error
+    if unexpected:
+        raise TrainingError(f"the tuning in {path} does not fit {network.name}", str(unexpected), "")
 
 
 def _imagenet_state(name: str, row: Backbone) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakelab.errors import TrainingError
+from fakelab.training.networks import bfloat16_pays
 from fakelab.training.store import FaceStore
 
 LATENT_CHANNELS = 32
@@ -95,7 +96,8 @@ class TwinMaker(nn.Module):
     def forward(self, pictures: Tensor, rng: np.random.Generator) -> Tensor:
         # Large pictures in bfloat16, 2.4 times as fast; small ones, and the last layer always, in float32, so that
         # the rounding of the short type does not become the trace that is learnt.
-        with torch.autocast("cpu", torch.bfloat16, enabled=pictures.shape[-1] > FLOAT_SIDE_PX):
+        short = pictures.shape[-1] > FLOAT_SIDE_PX and bfloat16_pays()
+        with torch.autocast("cpu", torch.bfloat16, enabled=short):
             features = self.decoder[:-1](_disturb(self.encoder(pictures), rng))
         return torch.as_tensor(self.decoder[-1](features.float())).clamp(0, 1)
 
