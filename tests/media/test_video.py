@@ -16,6 +16,9 @@ from fakelab.media.video import VideoReader, turn_of
 from fakelab.media.wire import Job, RefusedError, Turn
 from fakelab.records import Frame, Kind
 
+BURST = Density().frames_per_burst
+SAMPLED = Density().bursts * BURST
+
 
 def sampled(path: Path, density: Density | None = None) -> tuple[list[int], list[Frame]]:
     with open_media(path) as media:
@@ -70,7 +73,7 @@ def test_formats(name: str, tmp_path: Path) -> None:
     assert info.video_codec == name.split(".")[0].removesuffix("_b").replace("mpeg2", "mpeg2video")
     assert info.video_bitrate_bps
     numbers = [maker.read_number(f.image) for f in frames]
-    assert len(numbers) == len(set(numbers)) == 32
+    assert len(numbers) == len(set(numbers)) == SAMPLED
     assert numbers == sorted(numbers)
     for frame, number in zip(frames, numbers, strict=True):
         assert frame.time_s == pytest.approx(number / 25, abs=0.045)
@@ -81,39 +84,40 @@ def test_formats(name: str, tmp_path: Path) -> None:
 def test_bursts_are_spread_over_the_whole_clip_and_not_its_first_frames(long_clip: Path) -> None:
     """Regression: a known detector took "32 evenly spread frames" that were the first 32 (a reused variable)."""
     numbers, frames = sampled(long_clip)
-    assert len(numbers) == 32
-    starts = numbers[::4]
+    assert len(numbers) == SAMPLED
+    starts = numbers[::BURST]
     for burst, start in enumerate(starts):
         assert burst * 125 <= start < (burst + 1) * 125, "each eighth of the clip has its own burst"
-        assert numbers[burst * 4 : burst * 4 + 4] == list(range(start, start + 4)), "neighbours within a burst"
-    assert [f.burst for f in frames] == [i // 4 for i in range(32)]
-    assert [f.index for f in frames] == list(range(32))
+        assert numbers[burst * BURST : (burst + 1) * BURST] == list(range(start, start + BURST)), (
+            "neighbours within a burst"
+        )
+    assert [f.burst for f in frames] == [i // BURST for i in range(SAMPLED)]
+    assert [f.index for f in frames] == list(range(SAMPLED))
 
 
 def test_thorough_takes_a_burst_every_two_seconds(long_clip: Path) -> None:
     numbers, _ = sampled(long_clip, Density.thorough())
-    assert len(numbers) == 80
-    assert len(set(numbers)) == 80
-    assert all(i * 50 <= start < (i + 1) * 50 for i, start in enumerate(numbers[::4]))
+    assert len(numbers) == len(set(numbers)) == 20 * BURST
+    assert all(i * 50 <= start < (i + 1) * 50 for i, start in enumerate(numbers[::BURST]))
 
 
 def test_one_group_of_pictures_over_the_whole_clip(tmp_path: Path) -> None:
     path = maker.make_video(tmp_path / "a.mkv", 700, gop=5000)
     numbers, _ = sampled(path)
-    assert all(burst * 87 <= start <= (burst + 1) * 88 for burst, start in enumerate(numbers[::4]))
-    assert len(set(numbers)) == 32
+    assert all(burst * 87 <= start <= (burst + 1) * 88 for burst, start in enumerate(numbers[::BURST]))
+    assert len(set(numbers)) == SAMPLED
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 31, 32])
+@pytest.mark.parametrize("count", [1, 2, 5, SAMPLED - 1, SAMPLED])
 def test_a_short_clip_gives_each_frame_once(count: int, tmp_path: Path) -> None:
     numbers, frames = sampled(maker.make_video(tmp_path / "a.mp4", count))
     assert numbers == list(range(count))
-    assert [f.burst for f in frames] == [i // 4 for i in range(count)]
+    assert [f.burst for f in frames] == [i // BURST for i in range(count)]
 
 
 def test_slightly_more_frames_than_the_plan(tmp_path: Path) -> None:
-    numbers, _ = sampled(maker.make_video(tmp_path / "a.mp4", 35))
-    assert len(set(numbers)) == len(numbers) == 32
+    numbers, _ = sampled(maker.make_video(tmp_path / "a.mp4", SAMPLED + 3))
+    assert len(set(numbers)) == len(numbers) == SAMPLED
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
@@ -166,7 +170,7 @@ def test_variable_frame_rate_uses_real_times(tmp_path: Path) -> None:
         assert media.info.duration_s == pytest.approx(12, abs=0.3)
         frames = list(media.frames())
     numbers = [maker.read_number(f.image) for f in frames]
-    assert len(set(numbers)) == len(numbers) == 32
+    assert len(set(numbers)) == len(numbers) == SAMPLED
     for frame, number in zip(frames, numbers, strict=True):
         assert frame.time_s == pytest.approx(times[number], abs=0.01)
     assert {n // 60 for n in numbers} >= {0, 1}
@@ -177,7 +181,7 @@ def test_variable_frame_rate_uses_real_times(tmp_path: Path) -> None:
 def test_sound_longer_than_the_pictures_does_not_empty_the_last_bursts(tmp_path: Path) -> None:
     path = maker.make_video(tmp_path / "a.mkv", 350, sound_s=45.0)
     numbers, _ = sampled(path)
-    assert len(numbers) == 32
+    assert len(numbers) == SAMPLED
     assert 300 < max(numbers) < 350
 
 
@@ -186,7 +190,7 @@ def test_a_clip_without_duration_or_index_is_sampled_to_its_end(tmp_path: Path) 
     with open_media(path) as media:
         assert media.info.duration_s == pytest.approx(32, abs=0.2)
         numbers = [maker.read_number(f.image) for f in media.frames()]
-    assert all(burst * 100 <= start < (burst + 1) * 100 for burst, start in enumerate(numbers[::4]))
+    assert all(burst * 100 <= start < (burst + 1) * 100 for burst, start in enumerate(numbers[::BURST]))
 
 
 def test_where_seeking_fails_one_pass_does_the_same(long_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +200,7 @@ def test_where_seeking_fails_one_pass_does_the_same(long_clip: Path, monkeypatch
 
     monkeypatch.setattr(VideoReader, "_seek", no_seek)
     found = read_here(long_clip)
-    assert len(set(found)) == 32
+    assert len(set(found)) == SAMPLED
     assert all(b * 125 <= n < (b + 1) * 125 for n, b in found)
 
 
@@ -214,7 +218,7 @@ def test_where_seeking_breaks_in_the_middle_one_pass_takes_over(long_clip: Path)
 
         reader._seek = seek  # type: ignore[method-assign]
         found = _numbers(reader)
-    assert len(set(found)) == 32
+    assert len(set(found)) == SAMPLED
     assert all(b * 125 <= n < (b + 1) * 125 for n, b in found)
 
 

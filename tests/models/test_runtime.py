@@ -3,6 +3,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,40 @@ def test_progress_is_told_after_each_crop(tiny: FaceModel) -> None:
     told: list[tuple[int, int]] = []
     tiny.score(some_crops(2), lambda *done: told.append(done))
     assert told == [(1, 2), (2, 2)]
+
+
+def test_lanes_change_neither_scores_nor_order(tiny: FaceModel) -> None:
+    crops = some_crops(9)
+    side_by_side = load_model("tiny", threads=3)
+    assert (tiny.lanes, side_by_side.lanes) == (1, 3)
+    scored = list(side_by_side.score_ahead(enumerate(crops), lambda item: item[1]))
+    assert [item[0] for item, _, _ in scored] == list(range(9))
+    logits, maps = tiny.score(crops)
+    assert [np.float32(logit) for _, logit, _ in scored] == logits.tolist()
+    assert np.array_equal(np.stack([heat_map for *_, heat_map in scored]), maps)
+
+
+def test_no_more_than_a_few_items_wait_for_a_slow_caller(tiny: FaceModel) -> None:
+    taken: list[int] = []
+    items = ((taken.append(number), crop)[1] for number, crop in enumerate(some_crops(12)))
+    scoring = tiny.score_ahead(items, lambda crop: crop)
+    next(scoring)
+    assert len(taken) == 3
+    next(scoring)
+    assert len(taken) == 4
+    scoring.close()
+
+
+def test_what_breaks_while_items_are_made_or_scored_comes_through(tiny: FaceModel) -> None:
+    def broken() -> Iterator[Crop]:
+        yield some_crops(1)[0]
+        raise OSError("the file ended")
+
+    with pytest.raises(OSError, match="the file ended"):
+        list(tiny.score_ahead(broken(), lambda crop: crop))
+    with pytest.raises(ModelError, match="does not fit"):
+        list(tiny.score_ahead(some_crops(2, size=100), lambda crop: crop))
+    assert not [each for each in threading.enumerate() if each.name.startswith("score")]
 
 
 @pytest.mark.parametrize("name", ["tinny", "clip-face"])

@@ -75,10 +75,9 @@ def detect_faces_in_video(media: Media, model: FaceModel, options: FaceOptions, 
 
 
 def score_faces(faces: Iterable[Face], model: FaceModel, tick: Callable[[], None]) -> list[ScoredFace]:
-    """Every face scored as it is found. Crops are thinned out once there are many."""
+    """Every face scored while the next ones are found. Crops are thinned out once there are many."""
     scored: list[ScoredFace] = []
-    for face in faces:
-        logit, heat_map = model.score_one(face.crop)
+    for face, logit, heat_map in model.score_ahead(faces, lambda face: face.crop):
         scored.append(ScoredFace(face, logit, heat_map))
         tick()
         if len(scored) == FULL_CROPS + 1:

@@ -15,7 +15,7 @@ class Density:
     """
 
     bursts: int = 8
-    frames_per_burst: int = 4
+    frames_per_burst: int = 3
     every_s: float | None = None
 
     def __post_init__(self) -> None:
@@ -26,7 +26,7 @@ class Density:
 
     @classmethod
     def thorough(cls) -> Density:
-        """One burst of 4 frames for every 2 s of the clip, at least 8: what ``--thorough`` asks for."""
+        """One burst for every 2 s of the clip, at least 8: what ``--thorough`` asks for."""
         return cls(every_s=2.0)
 
     def bursts_for(self, duration_s: float) -> int:

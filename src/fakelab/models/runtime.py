@@ -2,13 +2,17 @@
 
 A model is one ONNX file, or the shared CLIP tower with its tuned numbers laid over the tower's initializers when the
 session starts. One crop a call: the 8-bit tower finds its activation scale per call, and a batch would share one.
+Crops are scored side by side, a thread each: threads that share a crop wait for each other at every layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +22,11 @@ from fakelab.models.card import load_card, model_file, verify
 from fakelab.models.onnx_file import FLOAT, initializers
 from fakelab.records import Crop, Image, ModelCard
 
+T = TypeVar("T")
+
 INPUT, OUTPUTS = "pixels", ["logit", "map"]
+MAX_LANES = 8
+"""Crops scored at once unless told otherwise: each takes about 25 MB, and decoding cannot feed more."""
 TUNED_HEADS = ("head.1.weight", "head.1.bias", "patch_head.weight", "patch_head.bias")
 """What every tuning brings: the shared tower's own heads are zero, and would answer the same for every face."""
 
@@ -26,8 +34,8 @@ TUNED_HEADS = ("head.1.weight", "head.1.bias", "patch_head.weight", "patch_head.
 class FaceModel:
     """A loaded model. `score` turns crops into logits (N,) float32 and patch probabilities (N, h, w) float32."""
 
-    def __init__(self, name: str, card: ModelCard, session: Any, keep_alive: list[Any]) -> None:
-        self.name, self.card = name, card
+    def __init__(self, name: str, card: ModelCard, session: Any, keep_alive: list[Any], lanes: int = 1) -> None:
+        self.name, self.card, self.lanes = name, card, lanes
         self._session = session
         # ONNX Runtime reads overlaid initializers from this memory for as long as the session lives.
         self._keep_alive = keep_alive
@@ -51,13 +59,34 @@ class FaceModel:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Logits (N,) and maps (N, h, w) of the crops, in their order."""
         results = []
-        for done, crop in enumerate(crops, start=1):
-            results.append(self.score_one(crop))
+        for done, (_, logit, heat_map) in enumerate(self.score_ahead(crops, lambda crop: crop), start=1):
+            results.append((logit, heat_map))
             if progress:
                 progress(done, len(crops))
         if not results:
             return np.zeros(0, np.float32), np.zeros((0, 1, 1), np.float32)
         return np.array([logit for logit, _ in results], np.float32), np.stack([each for _, each in results])
+
+    def score_ahead(
+        self, items: Iterable[T], crop_of: Callable[[T], Crop]
+    ) -> Iterator[tuple[T, float, NDArray[np.float32]]]:
+        """Every item with its crop's logit and map, in order, scored while the next items are still being made.
+
+        At most two items a lane are waiting, however slowly the caller takes them. What `items` raises comes through.
+        """
+        waiting: deque[tuple[T, Any]] = deque()
+        pool = ThreadPoolExecutor(self.lanes, thread_name_prefix="score")
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(self.score_one, crop_of(item))))
+                if len(waiting) > 2 * self.lanes:
+                    first, scored = waiting.popleft()
+                    yield first, *scored.result()
+            while waiting:
+                first, scored = waiting.popleft()
+                yield first, *scored.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _pixels(self, image: Image) -> NDArray[np.float32]:
         """(1, 3, S, S) float32, scaled to 0..1 and normalised as the card says."""
@@ -66,7 +95,7 @@ class FaceModel:
 
 
 def load_model(name: str, *, threads: int = 0) -> FaceModel:
-    """The model called `name`, its files checked by SHA-256. `threads` 0 leaves the number to ONNX Runtime.
+    """The model called `name`, its files checked by SHA-256. `threads` crops are scored at once; 0: a crop a processor.
 
     Raises UnknownNameError, and ModelError when a file is missing, altered, or does not fit its card.
     """
@@ -93,7 +122,7 @@ def open_session(name: str, card: ModelCard, onnx_file: Path, tuning: Path | Non
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # The arena keeps every peak for good: more memory, no gain at one picture a call.
@@ -126,7 +155,12 @@ def open_session(name: str, card: ModelCard, onnx_file: Path, tuning: Path | Non
         )
     if [each.name for each in session.get_outputs()] != OUTPUTS:
         raise ModelError(f"the model '{name}' cannot be used", "its outputs are not logit and map", "Export it again.")
-    return FaceModel(name, card, session, keep_alive)
+    return FaceModel(name, card, session, keep_alive, threads or min(MAX_LANES, _processors()))
+
+
+def _processors() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
