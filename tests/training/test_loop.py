@@ -116,6 +116,21 @@ def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(
     assert not same(trainer(replace(config, seed=1), tmp_path / "other").run(), ema)
 
 
+def test_a_run_that_goes_on_tells_what_was_changed_and_forgets_what_it_will_write_again(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "curves.csv").write_text("step,name,value\n")
+    cut_after(3, config, tmp_path, monkeypatch)
+    (tmp_path / "curves.csv").write_text("step,name,value\n2,train_loss,0.5\n3,train_loss,0.4\n10,val_auc,0.6\n")
+    told: list[str] = []
+    Trainer(replace(config, learning_rate=1e-3), tmp_path, log=told.append)
+    assert told == ["resumed at step 2, with changed settings: learning_rate 0.01 -> 0.001"]
+    assert json.loads((tmp_path / "config.json").read_text())["learning_rate"] == 1e-3
+    assert (tmp_path / "curves.csv").read_text() == "step,name,value\n2,train_loss,0.5\n"
+    Trainer(config, tmp_path, log=told.append)
+    assert told[1] == "resumed at step 2"
+
+
 @pytest.mark.usefixtures("draws_curves")
 def test_a_finished_run_has_its_checkpoint_curves_and_configuration(config: TrainConfig, tmp_path: Path) -> None:
     ema = trainer(replace(config, steps=10), tmp_path).run()

@@ -42,9 +42,9 @@ def default(crop: Image, mask: Mask, rng: Rng) -> tuple[Image, Mask]:
     if rng.random() < 0.1:
         crop = noise(crop, rng)
     crop = circulate(crop, rng)
-    if rng.random() < 0.15:
-        crop = circulate(crop, rng)
     if rng.random() < 0.1:
+        crop = circulate(crop, rng)
+    if rng.random() < 0.05:
         crop = mask_region(crop, rng, area=(0.02, 0.08), ratio=(0.3, 1.6))
     return crop, mask
 
@@ -126,15 +126,15 @@ def circulate(crop: Image, rng: Rng) -> Image:
     """
     size = crop.shape[0]
     picture = crop
-    if rng.random() < 0.45:
-        # Faces of 67 px and more. Harder than this, and half of the steps go by before anything is learnt.
-        side = round(size * float(rng.uniform(0.3, 1.0)))
+    if rng.random() < 0.4:
+        # Faces of 90 px and more. Harder than this, and most steps go by before anything is learnt.
+        side = round(size * float(rng.uniform(0.4, 1.0)))
         picture = _resize(crop, side)
     draw = rng.random()
     if draw < 0.55:
         picture = _as_video(picture, rng)
     elif draw < 0.8:
-        picture = photo_codec(picture, "jpeg" if rng.random() < 0.75 else "webp", int(rng.integers(38, 98)))
+        picture = photo_codec(picture, "jpeg" if rng.random() < 0.75 else "webp", int(rng.integers(45, 98)))
     return picture if picture.shape[0] == size else _resize(picture, size, enlarge=True, rng=rng)
 
 
@@ -155,7 +155,7 @@ def _as_video(picture: Image, rng: Rng) -> Image:
         )
     codec = str(rng.choice(["h264", "h265", "mpeg4"], p=[0.88, 0.04, 0.08]))
     preset = str(rng.choice(["ultrafast", "veryfast", "medium"], p=[0.2, 0.6, 0.2]))
-    decoded = video_codec(frames, codec, crf=int(rng.integers(16, 35)), preset=preset)
+    decoded = video_codec(frames, codec, crf=int(rng.integers(16, 32)), preset=preset)
     return decoded[-1] if decoded else picture
 
 

@@ -220,7 +220,7 @@ def match_colour(source: Image, like: Image, mask: Mask, rng: Rng) -> Image:
 
 
 def _strength(rng: Rng) -> float:
-    return float(rng.choice([0.3, 0.5, 0.75, 1.0, 1.0, 1.0]))
+    return float(rng.choice([0.5, 0.75, 1.0, 1.0, 1.0]))
 
 
 def _move(crop: Image, rng: Rng) -> Image:

@@ -262,13 +262,15 @@ class Trainer:
         from safetensors import safe_open
 
         path = self.folder / "checkpoint.safetensors"
+        mine = json.loads(json.dumps(asdict(self.config)))
+        (self.folder / "config.json").write_text(json.dumps(mine, indent=2), encoding="utf-8")
         if not path.is_file():
-            (self.folder / "config.json").write_text(json.dumps(asdict(self.config), indent=2), encoding="utf-8")
             return
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if json.loads(metadata["config"])["network"] != self.config.network:
+        theirs = json.loads(metadata["config"])
+        if theirs["network"] != self.config.network:
             raise TrainingError(
                 f"the checkpoint in {self.folder} is of another network", "", "Choose another --out folder."
             )
@@ -281,7 +283,17 @@ class Trainer:
         for name, parameter in self.tuned.items():
             keys = ("step", "exp_avg", "exp_avg_sq")
             self.optimizer.state[parameter] = {key: tensors[f"opt.{key}.{name}"] for key in keys}
-        self.log(f"resumed at step {self.step}")
+        self._forget_curves()
+        changed = [f"{key} {theirs.get(key)} -> {value}" for key, value in mine.items() if theirs.get(key) != value]
+        self.log(f"resumed at step {self.step}" + (f", with changed settings: {'; '.join(changed)}" if changed else ""))
+
+    def _forget_curves(self) -> None:
+        """Drops what a run that was cut off wrote into its curves after its last checkpoint."""
+        path = self.folder / "curves.csv"
+        if path.is_file():
+            head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [row for row in rows if int(row.split(",")[0]) <= self.step]
+            path.write_text("".join([head, *kept]), encoding="utf-8")
 
     def _curve(self, name: str, value: float) -> None:
         path = self.folder / "curves.csv"
