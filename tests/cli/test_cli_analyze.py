@@ -129,10 +129,8 @@ def test_flags_go_before_the_environment(photos: Photos, fake: Any, monkeypatch:
     monkeypatch.setenv("FAKELAB_MODEL", "tiny")
     file = str(photos("a.jpg") / "a.jpg")
     assert main(["analyze", "--finder", "yunet", "--no-thorough", "--every", "2.5", file]) == 0
-    choices = fake.calls[0][1]
-    got = [choices[name] for name in ("model", "finder", "thorough", "every_s")]
-    assert got == ["tiny", "yunet", False, 2.5]
-    assert choices["settings"].finder == "yunet"
+    chosen = fake.calls[0][1]["settings"]
+    assert (chosen.model, chosen.finder, chosen.thorough, chosen.every_s) == ("tiny", "yunet", False, 2.5)
 
 
 @pytest.mark.usefixtures("fake")

@@ -97,7 +97,7 @@ def test_truncated_behind_its_index_gives_what_is_there(tmp_path: Path) -> None:
     assert any("declares 40.0 s" in w for w in media.warnings)
     assert media.info.duration_s is not None
     assert 10 < media.info.duration_s < 32
-    assert len(numbers) == len(set(numbers)) == 32
+    assert len(numbers) == len(set(numbers)) == 24
     assert max(numbers) > 0.8 * media.info.duration_s * 25
 
 
@@ -160,7 +160,7 @@ def test_awkward_names(name: str, tmp_path: Path, short_clip: Path) -> None:
         assert media.info.name == name
         assert media.info.sha256 == hashlib.sha256(short_clip.read_bytes()).hexdigest()
         assert media.info.size_bytes == short_clip.stat().st_size
-        assert maker.read_number(next(media.frames()).image) == 2
+        assert maker.read_number(next(media.frames()).image) == 3
 
 
 def test_a_file_that_is_still_being_written(tmp_path: Path, short_clip: Path) -> None:
