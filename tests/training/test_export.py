@@ -190,12 +190,19 @@ def test_a_tuning_is_a_start_for_the_next_run(tuned: FaceNet, tmp_path: Path) ->
     assert all(torch.equal(value, wanted[name]) for name, value in again.state_dict().items())
 
 
+def test_a_whole_clip_network_is_a_start_too_and_is_not_taken_for_a_tuning(tuned: FaceNet, tmp_path: Path) -> None:
+    wanted = tuned.state_dict()
+    save_file(wanted, tmp_path / "whole.safetensors")
+    again = make_network("clip_vit_b16", init=str(tmp_path / "whole.safetensors"))
+    assert all(torch.equal(value, wanted[name]) for name, value in again.state_dict().items())
+
+
 def test_a_tuning_of_another_shape_or_with_unknown_numbers_is_refused(tmp_path: Path) -> None:
     numbers = load_file(model_file("clip_face", "tuning.safetensors"))
     shipped = {name: torch.from_numpy(value) for name, value in numbers.items()}
     for wrong in ("norm.weight", "blocks.99.norm1.weight"):
         save_file({**shipped, wrong: torch.zeros(5)}, tmp_path / "wrong.safetensors")
-        with pytest.raises(TrainingError, match="does not fit clip_vit_b16"):
+        with pytest.raises(TrainingError, match="do not fit clip_vit_b16"):
             make_network("clip_vit_b16", init=str(tmp_path / "wrong.safetensors"))
 
 

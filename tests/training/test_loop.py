@@ -152,6 +152,7 @@ def test_a_checkpoint_of_another_network_is_refused(config: TrainConfig, tmp_pat
     trainer(replace(config, steps=2), tmp_path).run()
     with pytest.raises(TrainingError, match=r"is of another network.*another --out"):
         trainer(replace(config, network="resnet18", init="none"), tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["network"] == "tiny", "what was refused changes nothing"
 
 
 def test_a_checkpoint_that_tunes_other_numbers_is_refused(config: TrainConfig, tmp_path: Path) -> None:

@@ -139,6 +139,8 @@ class Trainer:
         self.ema = {k: v.detach().clone() for k, v in tuned_state(self.network).items()}
         self.step = 0
         self._resume()
+        # Not before: a folder whose checkpoint is refused keeps its own configuration.
+        (folder / "config.json").write_text(json.dumps(asdict(config), indent=2), encoding="utf-8")
 
     # -- the story ---------------------------------------------------------------------------------------------
 
@@ -262,8 +264,6 @@ class Trainer:
         from safetensors import safe_open
 
         path = self.folder / "checkpoint.safetensors"
-        mine = json.loads(json.dumps(asdict(self.config)))
-        (self.folder / "config.json").write_text(json.dumps(mine, indent=2), encoding="utf-8")
         if not path.is_file():
             return
         with safe_open(path, "pt") as file:
@@ -284,7 +284,8 @@ class Trainer:
             keys = ("step", "exp_avg", "exp_avg_sq")
             self.optimizer.state[parameter] = {key: tensors[f"opt.{key}.{name}"] for key in keys}
         self._forget_curves()
-        changed = [f"{key} {theirs.get(key)} -> {value}" for key, value in mine.items() if theirs.get(key) != value]
+        mine = asdict(self.config).items()
+        changed = [f"{key} {theirs.get(key)} -> {value}" for key, value in mine if theirs.get(key) != value]
         self.log(f"resumed at step {self.step}" + (f", with changed settings: {'; '.join(changed)}" if changed else ""))
 
     def _forget_curves(self) -> None:

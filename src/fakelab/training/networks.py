@@ -229,9 +229,10 @@ def _load_path(network: FaceNet, path: Path) -> None:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise TrainingError(f"the weights in {path} cannot be read", str(error), "Give a whole file.") from error
-    if network.name == "clip_vit_b16" and set(HEAD_WEIGHTS) <= set(state):
-        _load_tuning(network, state, path)
-    elif any(k.startswith("body.") for k in state):
+    whole = any(k.startswith("body.") for k in state)
+    if network.name == "clip_vit_b16" and not whole and set(HEAD_WEIGHTS) <= set(state):
+        state, whole = _laid_over_tower(state), True
+    if whole:
         try:
             missing, unexpected = network.load_state_dict(state, strict=False)
         except RuntimeError as error:
@@ -245,19 +246,11 @@ def _load_path(network: FaceNet, path: Path) -> None:
         _load_body(network, state)
 
 
-def _load_tuning(network: FaceNet, state: dict[str, Tensor], path: Path) -> None:
-    """The shared tower with a model's tuned numbers laid over it, as `export.write_tuning` wrote them."""
-    _load_body(network, clip_tower_state(_shipped_tower()))
-    named = {k if k.startswith(("head.", "patch_head.")) else f"body.{k}": v for k, v in state.items()}
-    named |= {k: named[k].T.contiguous() for k in HEAD_WEIGHTS}
-    try:
-        _, unexpected = network.load_state_dict(named, strict=False)
-    except RuntimeError as error:
-        raise TrainingError(
-            f"the tuning in {path} does not fit {network.name}", str(error), "Give a tuning of this network."
-        ) from error
-    if unexpected:
-        raise TrainingError(f"the tuning in {path} does not fit {network.name}", str(unexpected), "")
+def _laid_over_tower(tuning: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A whole network's state: the shared tower under tuned numbers, as `export.write_tuning` wrote them."""
+    named = {k if k.startswith(("head.", "patch_head.")) else f"body.{k}": v for k, v in tuning.items()}
+    heads = {k: named[k].T.contiguous() for k in HEAD_WEIGHTS}
+    return {f"body.{k}": v for k, v in clip_tower_state(_shipped_tower()).items()} | named | heads
 
 
 def _imagenet_state(name: str, row: Backbone) -> dict[str, Tensor]:
