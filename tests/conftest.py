@@ -28,8 +28,9 @@ def _guarded(original: Any) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def no_settings_of_mine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Takes every FAKELAB_* variable out of the environment."""
+def no_settings_of_mine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Takes every FAKELAB_* variable out of the environment, and the user's folder for data out of reach."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
     for name in list(os.environ):
         if name.upper().startswith("FAKELAB_"):
             monkeypatch.delenv(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import platform
 import time
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("numpy", "opencv-python-headless", "av", "pillow", "onnxruntime", "scipy")
 """What can change a number, and is therefore written into every record."""
+
+KEPT_BACK = ("data_dir", "database", "history", "keep_faces")
+"""Settings that are about this machine, not about the answer."""
 
 
 def analyze(
@@ -60,7 +64,7 @@ def analyze(
         timings["model_s"] = time.perf_counter() - clock - timings["open_s"]
         findings = (_find(media, face_model, chosen, tell),)
         warnings = media.warnings
-        info = media.info
+        info = dataclasses.replace(media.info, phash=tuple(media.phash))
     timings["total_s"] = time.perf_counter() - clock
     timings["analysis_s"] = timings["total_s"] - timings["open_s"] - timings["model_s"]
     tell("done", 1, 1)
@@ -74,8 +78,8 @@ def analyze(
         models=(_model_row(face_model),),
         started=started,
         timings=timings,
-        # A report may travel: the folder of this machine stays out of it.
-        settings=chosen.model_dump(mode="json", exclude={"data_dir"}),
+        # A report may travel: where this machine keeps things stays out of it.
+        settings=chosen.model_dump(mode="json", exclude=set(KEPT_BACK)),
         versions=versions(),
         warnings=tuple(warnings),
     )

@@ -88,6 +88,8 @@ class MediaInfo:
     video_bitrate_bps: float | None = None
     frames_count: int | None = None
     """Frames that the container declares or that were counted."""
+    phash: tuple[str, ...] = ()
+    """Perceptual hashes of sampled frames, 64 bits in hexadecimal: files that look alike have near ones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

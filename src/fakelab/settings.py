@@ -70,8 +70,13 @@ class Settings(BaseSettings):
     pixels: int = _setting(100_000_000, "Width x height above which a photo or a frame is refused.", ge=1)
     data_dir: Path = _setting(
         _data_dir,
-        "Folder for what FakeLab keeps between runs; this version keeps nothing.",
+        "Folder for what FakeLab keeps between runs: the history, its files, the key that signs reports.",
         shown="the system's folder for data",
+    )
+    history: bool = _setting(True, "Keep every analysis in the history.", flag="--history/--no-history")
+    keep_faces: bool = _setting(True, "Keep the faces that a report shows with it, so that it can be written again.")
+    database: str = _setting(
+        "", "PostgreSQL's URL for the history; empty for SQLite in the data folder.", shown="SQLite in data_dir"
     )
     debug: bool = _setting(False, "Show where in the code an error came from.")
 

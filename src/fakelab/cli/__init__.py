@@ -23,6 +23,11 @@ VERBS: dict[str, tuple[str, str]] = {
         "fakelab.cli.analyze",
         "Say how strong the evidence is that a face in a video or photo was manipulated.",
     ),
+    "history": ("fakelab.cli.history", "List the analyses that were made: search, filter, export, check, delete."),
+    "show": ("fakelab.cli.show", "Show one of them; add tags and your own conclusion."),
+    "report": ("fakelab.cli.report", "Write a signed report of one."),
+    "verify-report": ("fakelab.cli.verify_report", "Check a signed report, and do its run again."),
+    "rescore": ("fakelab.cli.rescore", "Do old ones again with another model; list the verdicts that changed."),
     "models": ("fakelab.cli.models", "List the models, show a model's card, check the weights."),
     "train": ("fakelab.cli.train", "Train a detector (needs the extra 'train')."),
     "evaluate": ("fakelab.cli.evaluate", "Measure a model on files whose truth is known."),
@@ -62,7 +67,7 @@ Exit codes:
 
 def help_text() -> str:
     """What ``fakelab --help`` prints."""
-    verbs = "\n".join(f"  {name:<9} {line}" for name, (_, line) in VERBS.items())
+    verbs = "\n".join(f"  {name:<14} {line}" for name, (_, line) in VERBS.items())
     codes = "\n".join(f"  {code:>3}  {line}" for code, line in EXIT_CODES.items())
     return _HELP.format(verbs=verbs, codes=codes)
 

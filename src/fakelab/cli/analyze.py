@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fakelab.cli.diary import Diary
 from fakelab.cli.inputs import Inputs, gather
 from fakelab.cli.options import resolve, setting_flag
 from fakelab.cli.outputs import Output
@@ -54,13 +56,22 @@ def analyze(
     every_s: Annotated[float | None, setting_flag("every_s", "SECONDS")] = None,
     prior: Annotated[float | None, setting_flag("prior", "P")] = None,
     threads: Annotated[int | None, setting_flag("threads", "N")] = None,
+    history: Annotated[bool | None, setting_flag("history")] = None,
 ) -> int:
     """Say how strong the evidence is that a face in a video or photo was manipulated.
 
     A folder is searched with all folders below it, and media are told by their first bytes, not by their names. A
     file that cannot be analysed does not stop the others; all of them are listed at the end.
     """
-    settings = resolve(model=model, finder=finder, thorough=thorough, every_s=every_s, prior=prior, threads=threads)
+    settings = resolve(
+        model=model,
+        finder=finder,
+        thorough=thorough,
+        every_s=every_s,
+        prior=prior,
+        threads=threads,
+        history=history,
+    )
     if form != "pdf":
         one_of("format", form, FORMATS)
     if fail_on is not None:
@@ -88,6 +99,7 @@ class _Batch:
         self.settings, self.output, self.fail_on, self.debug = settings, output, fail_on, debug
         self.levels: Counter[str] = Counter()
         self.bad: list[tuple[Path, FakeLabError]] = []
+        self.diary = Diary(settings)
         self.silent: list[tuple[Path, str]] = []
         """Analysed, but with nothing in it that could be judged, and why."""
 
@@ -95,13 +107,19 @@ class _Batch:
         for path, error in inputs.bad:
             self._failed(path, error)
         total = len(inputs.files)
-        for number, path in enumerate(inputs.files, start=1):
-            self._one(path, f"{number}/{total} {path.name}" if total > 1 else path.name)
+        try:
+            self._all(inputs.files, total)
+        finally:
+            self.diary.close()
         if self.output.single and self.bad:
             print_error(self.bad[0][1])
         elif not self.output.single:
             self._sum_up(inputs)
         return self._exit_code()
+
+    def _all(self, files: Sequence[Path], total: int) -> None:
+        for number, path in enumerate(files, start=1):
+            self._one(path, f"{number}/{total} {path.name}" if total > 1 else path.name)
 
     def _one(self, path: Path, title: str) -> None:
         from fakelab.analyze import analyze as analyze_file
@@ -127,6 +145,7 @@ class _Batch:
                 path, FakeLabError(f"'{path}' cannot be analysed", f"FakeLab has a bug: {words}", "Use --debug.")
             )
             return
+        self.diary.result(analysis)
         verdict = analysis.verdict
         self.levels[verdict.level.value] += 1
         if verdict.p_fake is None:
@@ -136,6 +155,7 @@ class _Batch:
 
     def _failed(self, path: Path, error: FakeLabError) -> None:
         self.bad.append((path, error))
+        self.diary.failure(path, error)
         self.output.failure(path, error)
 
     def _sum_up(self, inputs: Inputs) -> None:

@@ -12,10 +12,13 @@ import numpy as np
 from fakelab.errors import DamagedMediaError, LimitError
 from fakelab.media.density import Density
 from fakelab.media.probe import Hash, media_info, open_file, reader_at
+from fakelab.media.quality import perceptual_hash
 from fakelab.media.sandbox import OPEN_WALL_S, Child, Limits
 from fakelab.media.sniff import Sniffed, identify, shown
 from fakelab.media.wire import MalformedError, Message, number, text, whole
 from fakelab.records import Frame, Image, Kind, MediaInfo
+
+PHASHES = 64
 
 
 def open_media(path: str | os.PathLike[str], limits: Limits | None = None, threads: int = 2) -> Media:
@@ -80,6 +83,8 @@ class Media:
         """What a reader of the result should know: an incomplete picture, a file shorter than it declares ..."""
         self.frames_failed = 0
         """Packets and frames that could not be decoded so far."""
+        self.phash: list[str] = []
+        """Perceptual hashes of the first frame of each burst read so far, 16 hexadecimal digits each, at most 64."""
         self._child = child
         self._limits = limits
         self._name = name
@@ -119,11 +124,16 @@ class Media:
                 "every_s": density.every_s,
             }
         )
-        index = 0
+        index, burst = 0, -1
         try:
             while (message := self._child.hear("frame", "end"))["type"] == "frame":
-                yield self._frame(message, index)
-                index += 1
+                frame = self._frame(message, index)
+                if frame.burst != burst and len(self.phash) < PHASHES:
+                    self.phash.append(f"{perceptual_hash(frame.image):016x}")
+                index, burst = index + 1, frame.burst
+                yield frame
+                # Not while the next one is awaited: one frame is held at a time.
+                del frame
             self.frames_failed = whole(message, "failed", 0, 1 << 48)
         except MalformedError as error:
             self.close()

@@ -151,7 +151,8 @@ def _file(info: MediaInfo) -> Document:
     values = {name: plain(getattr(info, name)) for name in _FILE_FIELDS}
     nulls = [name for name, value in values.items() if value is None]
     why = {name: _why_unknown(info.kind, name) for name in nulls}
-    return {"path": info.path, "name": info.name, **values, "reason": why, **_path_bytes(info.path)}
+    seen = {"phash": list(info.phash)} if info.phash else {}
+    return {"path": info.path, "name": info.name, **values, **seen, "reason": why, **_path_bytes(info.path)}
 
 
 def _why_unknown(kind: Kind, name: str) -> str:

@@ -1,0 +1,52 @@
+"""What `fakelab analyze` keeps: each result goes into the history, and no fault of the history costs a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fakelab.cli.terminal import warn
+from fakelab.errors import FakeLabError
+from fakelab.records import Analysis
+from fakelab.settings import Settings
+
+if TYPE_CHECKING:
+    from fakelab.service.history import History
+
+
+class Diary:
+    """Opens the history with the first result; says once that it cannot, and then keeps nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.wanted = settings, settings.history
+        self._history: History | None = None
+        self._actor = ""
+
+    def result(self, analysis: Analysis) -> None:
+        """Keeps an analysis."""
+        self._keep(lambda history: history.add(analysis, actor=self._actor, keep_faces=self.settings.keep_faces))
+
+    def failure(self, path: Path, error: FakeLabError) -> None:
+        """Keeps that a file could not be analysed."""
+        self._keep(lambda history: history.add_failure(path, error, actor=self._actor))
+
+    def close(self) -> None:
+        """Gives the history back."""
+        if self._history is not None:
+            self._history.close()
+
+    def _keep(self, write: Callable[[History], object]) -> None:
+        if not self.wanted:
+            return
+        try:
+            if self._history is None:
+                from fakelab.service.history import History
+                from fakelab.service.origin import who
+
+                self._actor = who()
+                self._history = History(self.settings.data_dir, self.settings.database)
+            write(self._history)
+        except FakeLabError as error:
+            self.wanted = False
+            warn(f"the results are not kept in the history: {error} --no-history leaves it out.")

@@ -1,0 +1,1 @@
+"""The newsroom's memory: every inference kept, with the events around it. Importing this room touches no file."""

@@ -1,0 +1,473 @@
+"""The record of every inference: written once, found again, told apart from what people concluded, and defended.
+
+A run is never changed after it was written; reviews and tags stand beside it, and everything that is done is an event
+in a log chained by hash (`fakelab.service.chain`). Deleting a run takes its content and leaves its events.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import Session, undefer
+
+from fakelab.errors import EnvironmentBrokenError, FakeLabError, UsageError, unknown_name
+from fakelab.records import Analysis
+from fakelab.reports.json_report import document, error_document
+from fakelab.service.chain import START, Event, canonical
+from fakelab.service.database import WRITE, ArtifactRow, EventRow, ReviewRow, RunRow, TagRow, open_database
+from fakelab.service.origin import hardware, pictures
+from fakelab.service.runs import Artifact, Page, Review, Run, Search
+from fakelab.service.search import filtered, words_of
+
+PAGE = 50
+SIMILAR_BITS = 10
+"""Two frames whose 64-bit perceptual hashes differ in at most this many bits look alike."""
+LOCAL = "local"
+"""The owner of everything in local mode, and of what the command line does."""
+_ID = re.compile(r"[0-9a-z]{4,16}")
+
+
+class History:
+    """The history in a folder (SQLite and the derived files), or in the database of a URL with the files in the folder.
+
+    Every method raises EnvironmentBrokenError where the database does not answer.
+    """
+
+    def __init__(self, folder: Path, url: str = "") -> None:
+        self.folder = folder
+        self.engine = open_database(url or folder)
+
+    def close(self) -> None:
+        """Gives the database back."""
+        self.engine.dispose()
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    def add(
+        self, analysis: Analysis, *, actor: str, acquired: str = "path", owner: str = LOCAL, keep_faces: bool = True
+    ) -> Run:
+        """Keeps an analysis, with the faces that its report shows, and returns it as a run."""
+        return self.add_document(
+            document(analysis),
+            actor=actor,
+            acquired=acquired,
+            owner=owner,
+            ended=_time(datetime.now(UTC)),
+            place=_text(os.path.abspath(analysis.file.path)),
+            phash=analysis.file.phash,
+            artifacts=pictures(analysis) if keep_faces else {},
+        )
+
+    def add_failure(
+        self, path: str | Path, error: FakeLabError, *, actor: str, acquired: str = "path", owner: str = LOCAL
+    ) -> Run:
+        """Keeps that a file could not be analysed, and why."""
+        code = type(error).__name__.removesuffix("Error").lower()
+        doc = error_document(str(path), Path(path).name, code, error.what, error.why, error.do)
+        now, place = _time(datetime.now(UTC)), os.path.abspath(path)
+        return self.add_document(doc, actor=actor, acquired=acquired, owner=owner, ended=now, place=_text(place))
+
+    def add_document(
+        self,
+        doc: Mapping[str, Any],
+        *,
+        actor: str,
+        acquired: str,
+        owner: str,
+        ended: str,
+        place: str = "",
+        phash: Sequence[str] = (),
+        artifacts: Mapping[str, bytes] | None = None,
+    ) -> Run:
+        """Keeps a document of the schema fakelab.analysis/1 with its derived files."""
+        file, verdict = doc["file"], doc["verdict"]
+        body = canonical(doc)
+        run_id = _new_id()
+        row = RunRow(
+            id=run_id,
+            owner=owner,
+            actor=actor,
+            acquired=acquired,
+            started=doc["started"],
+            ended=ended,
+            place=place,
+            name=file["name"],
+            kind=file["kind"] or "",
+            size_bytes=file["size_bytes"],
+            duration_s=file["duration_s"],
+            sha256=file["sha256"] or "",
+            phash=" ".join(phash),
+            level=verdict["level"],
+            p_fake=verdict["p_fake"],
+            sentence=verdict["sentence"],
+            models=", ".join(f"{each['name']} {each['version']}" for each in doc["models"]),
+            fakelab=doc["versions"].get("fakelab", ""),
+            error=doc.get("error", {}).get("what", ""),
+            hardware=hardware(),
+            document=body.decode(),
+            document_sha256=hashlib.sha256(body).hexdigest(),
+            words=words_of(
+                file["name"], file["path"], file["sha256"] or "", verdict["sentence"], run_id, *_reasons(doc)
+            ),
+        )
+        files = self._keep_files(run_id, artifacts or {})
+        try:
+            with self._writing() as session:
+                session.add(row)
+                session.flush()
+                session.add_all(
+                    ArtifactRow(run=run_id, name=each.name, sha256=each.sha256, size_bytes=each.size_bytes)
+                    for each in files
+                )
+                detail = {"document": row.document_sha256, "files": {each.name: each.sha256 for each in files}}
+                self._append(session, actor, "created", run_id, detail)
+        except BaseException:
+            shutil.rmtree(self.files_of(run_id), ignore_errors=True)
+            raise
+        return self.get(run_id)
+
+    def note(self, actor: str, action: str, run: str = "", **detail: Any) -> Event:
+        """Adds an event to the log: viewed, exported, re-run, signed in, ..."""
+        with self._writing() as session:
+            return self._append(session, actor, action, run, detail)
+
+    def review(self, run: str, *, actor: str, conclusion: str, notes: str = "") -> Review:
+        """Keeps what an analyst concluded, beside what the machine said. Raises UsageError without a conclusion."""
+        if not conclusion.strip():
+            raise UsageError("a review needs a conclusion", "", "Write what you concluded in a few words.")
+        run = self.get(run).id
+        row = ReviewRow(run=run, at=_time(datetime.now(UTC)), actor=actor, conclusion=conclusion.strip(), notes=notes)
+        made = Review(row.at, row.actor, row.conclusion, row.notes)
+        with self._writing() as session:
+            session.add(row)
+            self._append(session, actor, "reviewed", run, {"conclusion": made.conclusion, "notes": made.notes})
+            self._index(session, run)
+        return made
+
+    def tag(self, run: str, tags: Sequence[str], *, actor: str) -> tuple[str, ...]:
+        """Gives a run exactly these tags."""
+        run = self.get(run).id
+        wanted = tuple(sorted({each.strip() for each in tags if each.strip()}))
+        with self._writing() as session:
+            session.execute(delete(TagRow).where(TagRow.run == run))
+            session.add_all(TagRow(run=run, tag=each) for each in wanted)
+            self._append(session, actor, "tagged", run, {"tags": list(wanted)})
+            self._index(session, run)
+        return wanted
+
+    def delete(self, run: str, *, actor: str, why: str = "") -> None:
+        """Takes a run's record and files away; that it was there, and who took it away, stays in the log."""
+        found = self.get(run)
+        with self._writing() as session:
+            session.execute(delete(RunRow).where(RunRow.id == found.id))
+            self._append(session, actor, "deleted", found.id, {"document": found.document_sha256, "why": why})
+        shutil.rmtree(self.files_of(found.id), ignore_errors=True)
+
+    def prune(self, before: str, *, actor: str) -> int:
+        """Deletes every run that ended before this time (RFC 3339); how many. The retention rule."""
+        with self.reading() as session:
+            old = list(session.scalars(select(RunRow.id).where(RunRow.ended < before)))
+        for each in old:
+            self.delete(each, actor=actor, why=f"retention: ended before {before}")
+        return len(old)
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def get(self, run: str, *, owner: str = "") -> Run:
+        """The run with this id, or with an id that begins so. Raises UnknownNameError, UsageError if several do."""
+        wanted = run.strip().lower()
+        with self.reading() as session:
+            query = select(RunRow).where(RunRow.id == wanted)
+            if owner:
+                query = query.where(RunRow.owner == owner)
+            row = session.scalar(query)
+            if row is None and _ID.fullmatch(wanted):
+                starts = select(RunRow).where(RunRow.id.startswith(wanted, autoescape=True)).limit(2)
+                rows = list(session.scalars(starts.where(RunRow.owner == owner) if owner else starts))
+                if len(rows) > 1:
+                    raise UsageError(f"several runs begin with '{run}'", "", "Give more of the identifier.")
+                row = rows[0] if rows else None
+            if row is None:
+                newest = list(session.scalars(select(RunRow.id).order_by(RunRow.seq.desc()).limit(5)))
+                raise unknown_name("run", run, newest if not owner else [])
+            return self._runs(session, [row])[0]
+
+    def document(self, run: str) -> dict[str, Any]:
+        """The whole result, as it was written. Raises EnvironmentBrokenError if it no longer has its hash."""
+        with self.reading() as session:
+            row = session.scalar(select(RunRow).options(undefer(RunRow.document)).where(RunRow.id == self.get(run).id))
+        assert row is not None
+        if hashlib.sha256(row.document.encode()).hexdigest() != row.document_sha256:
+            raise EnvironmentBrokenError(f"the record of run {row.id} was altered", "its hash does not fit", "")
+        loaded: dict[str, Any] = json.loads(row.document)
+        return loaded
+
+    def page(self, search: Search | None = None, *, cursor: str = "", limit: int = PAGE) -> Page:
+        """A page of runs, newest first (or `oldest`, `suspicious`)."""
+        search = search or Search()
+        query = self._found(select(RunRow), search)
+        offset = 0
+        match search.sort:
+            case "newest":
+                query = query.order_by(RunRow.seq.desc())
+                query = query.where(RunRow.seq < _number(cursor)) if cursor else query
+            case "oldest":
+                query = query.order_by(RunRow.seq)
+                query = query.where(RunRow.seq > _number(cursor)) if cursor else query
+            case "suspicious":
+                # Many runs share a score or have none, so that the place is the cursor.
+                offset = _number(cursor) if cursor else 0
+                query = query.order_by(RunRow.p_fake.desc().nulls_last(), RunRow.seq.desc()).offset(offset)
+            case other:
+                raise unknown_name("order", other, ("newest", "oldest", "suspicious"))
+        with self.reading() as session:
+            rows = list(session.scalars(query.limit(limit + 1)))
+            runs = self._runs(session, rows[:limit])
+        more = len(rows) > limit
+        following = str(offset + limit if search.sort == "suspicious" else runs[-1].seq) if more else ""
+        return Page(tuple(runs), following)
+
+    def every(self, search: Search | None = None) -> Iterator[Run]:
+        """All runs of a search, page by page."""
+        cursor = ""
+        while True:
+            page = self.page(search, cursor=cursor, limit=200)
+            yield from page.runs
+            cursor = page.cursor
+            if not cursor:
+                return
+
+    def counts(self, search: Search | None = None) -> dict[str, dict[str, int]]:
+        """For each filter, its values with how many runs of the search have them; a filter's own choice left aside."""
+        search = search or Search()
+        found: dict[str, dict[str, int]] = {}
+        with self.reading() as session:
+            for name, column in (("level", RunRow.level), ("kind", RunRow.kind), ("model", RunRow.models)):
+                others = dataclasses.replace(search, **{name: ""})
+                query = self._found(select(column, func.count()), others).group_by(column)
+                found[name] = {value: count for value, count in session.execute(query) if value}
+            others = dataclasses.replace(search, tag="")
+            ids = self._found(select(RunRow.id), others)
+            tagged = select(TagRow.tag, func.count()).where(TagRow.run.in_(ids)).group_by(TagRow.tag)
+            found["tag"] = dict(session.execute(tagged).all())
+        return found
+
+    def total(self, search: Search | None = None) -> int:
+        """How many runs a search finds."""
+        with self.reading() as session:
+            return session.scalar(self._found(select(func.count(RunRow.seq)), search or Search())) or 0
+
+    def reviews(self, run: str) -> list[Review]:
+        """What analysts concluded, oldest first."""
+        with self.reading() as session:
+            rows = session.scalars(select(ReviewRow).where(ReviewRow.run == run).order_by(ReviewRow.id))
+            return [Review(each.at, each.actor, each.conclusion, each.notes) for each in rows]
+
+    def artifacts(self, run: str) -> list[Artifact]:
+        """The derived files of a run, by name."""
+        with self.reading() as session:
+            rows = session.scalars(select(ArtifactRow).where(ArtifactRow.run == run).order_by(ArtifactRow.name))
+            return [Artifact(each.name, each.sha256, each.size_bytes) for each in rows]
+
+    def artifact(self, run: str, name: str) -> bytes:
+        """A derived file's bytes. Raises UnknownNameError, and EnvironmentBrokenError where they were altered."""
+        known = {each.name: each for each in self.artifacts(run)}
+        if name not in known:
+            raise unknown_name("file of this run", name, known)
+        path = self.files_of(run) / name
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise EnvironmentBrokenError(f"'{path}' cannot be read", str(error.strerror), "") from error
+        if hashlib.sha256(data).hexdigest() != known[name].sha256:
+            raise EnvironmentBrokenError(f"'{path}' was altered", "its hash does not fit the record", "")
+        return data
+
+    def events(self, run: str = "") -> list[Event]:
+        """The log, or what of it concerns one run, oldest first."""
+        query = select(EventRow).order_by(EventRow.seq)
+        with self.reading() as session:
+            rows = session.scalars(query.where(EventRow.run == run) if run else query)
+            return [event_of(each) for each in rows]
+
+    def head(self) -> tuple[int, str]:
+        """The last event's number and hash: what a report prints."""
+        with self.reading() as session:
+            row = session.scalar(select(EventRow).order_by(EventRow.seq.desc()).limit(1))
+            return (row.seq, row.hash) if row else (0, START)
+
+    def hash_of_event(self, seq: int) -> str | None:
+        """The hash of an event of the log, for the head that an old report names."""
+        with self.reading() as session:
+            return session.scalar(select(EventRow.hash).where(EventRow.seq == seq))
+
+    def same_file(self, sha256: str, *, owner: str = "") -> list[Run]:
+        """Earlier runs of the same bytes, newest first."""
+        query = select(RunRow).where(RunRow.sha256 == sha256).order_by(RunRow.seq.desc()).limit(PAGE)
+        with self.reading() as session:
+            return self._runs(session, list(session.scalars(query.where(RunRow.owner == owner) if owner else query)))
+
+    def similar(self, phash: Sequence[str], *, owner: str = "", but: str = "") -> list[Run]:
+        """Runs of files that look alike (half of the frames, or more, find a near one), the nearest first."""
+        mine = [int(each, 16) for each in phash]
+        if not mine:
+            return []
+        query = select(RunRow.id, RunRow.phash).where(RunRow.phash != "", RunRow.sha256 != but)
+        with self.reading() as session:
+            found: list[tuple[float, str]] = []
+            for run_id, theirs in session.execute(query.where(RunRow.owner == owner) if owner else query):
+                hashes = [int(each, 16) for each in theirs.split()]
+                nearest = [min((each ^ other).bit_count() for other in hashes) for each in mine]
+                near = sum(bits <= SIMILAR_BITS for bits in nearest)
+                if 2 * near >= len(mine):
+                    found.append((sum(nearest) / len(nearest), run_id))
+            ids = [run_id for _, run_id in sorted(found)[:PAGE]]
+            rows = {each.id: each for each in session.scalars(select(RunRow).where(RunRow.id.in_(ids)))}
+            return self._runs(session, [rows[each] for each in ids])
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session for reading, whose errors are told as ours."""
+        with self._told(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        engine = self.engine.execution_options(**{WRITE: True})
+        with self._told(), Session(engine, expire_on_commit=False) as session, session.begin():
+            if self.engine.dialect.name == "postgresql":
+                # One writer of the log at a time: each event needs the hash of the one before.
+                session.execute(text("SELECT pg_advisory_xact_lock(4277002)"))
+            yield session
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            why = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+            raise EnvironmentBrokenError(
+                "the history does not answer", why.strip(), "Check the database and the space on its disk."
+            ) from error
+
+    def _append(self, session: Session, actor: str, action: str, run: str, detail: Mapping[str, Any]) -> Event:
+        last = session.scalar(select(EventRow).order_by(EventRow.seq.desc()).limit(1))
+        seq, before = (last.seq + 1, last.hash) if last else (1, START)
+        made = Event(seq, _time(datetime.now(UTC)), actor, action, run, dict(detail), before)
+        session.add(
+            EventRow(
+                seq=made.seq,
+                at=made.at,
+                actor=actor,
+                action=action,
+                run=run,
+                detail=canonical(made.detail).decode(),
+                before=before,
+                hash=made.hash,
+            )
+        )
+        return made
+
+    def _index(self, session: Session, run: str) -> None:
+        """Makes the newest reviews and tags findable."""
+        session.flush()
+        row = session.scalar(
+            select(RunRow).options(undefer(RunRow.words), undefer(RunRow.document)).where(RunRow.id == run)
+        )
+        assert row is not None
+        doc = json.loads(row.document)
+        tags = session.scalars(select(TagRow.tag).where(TagRow.run == run))
+        reviews = session.scalars(select(ReviewRow).where(ReviewRow.run == run))
+        said = [part for each in reviews for part in (each.conclusion, each.notes)]
+        row.words = words_of(row.name, doc["file"]["path"], row.sha256, row.sentence, run, *_reasons(doc), *tags, *said)
+
+    def _found(self, query: Any, search: Search) -> Any:
+        return filtered(query, search, self.engine.dialect.name)
+
+    def _runs(self, session: Session, rows: Sequence[RunRow]) -> list[Run]:
+        ids = [each.id for each in rows]
+        tags: dict[str, list[str]] = {}
+        for run, tag in session.execute(select(TagRow.run, TagRow.tag).where(TagRow.run.in_(ids))):
+            tags.setdefault(run, []).append(tag)
+        newest = dict(
+            session.execute(
+                select(ReviewRow.run, ReviewRow.conclusion).where(ReviewRow.run.in_(ids)).order_by(ReviewRow.id)
+            ).all()
+        )
+        columns = [name for name in Run.__slots__ if name not in ("phash", "tags", "conclusion")]
+        return [
+            Run(
+                **{name: getattr(row, name) for name in columns},
+                phash=tuple(row.phash.split()),
+                tags=tuple(sorted(tags.get(row.id, ()))),
+                conclusion=newest.get(row.id, ""),
+            )
+            for row in rows
+        ]
+
+    def files_of(self, run: str) -> Path:
+        """The folder of a run's derived files; it need not exist."""
+        return self.folder / "files" / run[:2] / run
+
+    def _keep_files(self, run: str, files: Mapping[str, bytes]) -> list[Artifact]:
+        if not files:
+            return []
+        target = self.files_of(run)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # All or none: the folder appears under its name only when it is full.
+            part = Path(tempfile.mkdtemp(prefix=f".{run}-", dir=target.parent))
+            for name, data in files.items():
+                (part / name).write_bytes(data)
+            part.rename(target)
+        except OSError as error:
+            raise EnvironmentBrokenError(
+                f"the files of a run cannot be kept in '{target.parent}'", str(error.strerror), "Check its space."
+            ) from error
+        return [Artifact(name, hashlib.sha256(data).hexdigest(), len(data)) for name, data in sorted(files.items())]
+
+
+def _reasons(doc: Mapping[str, Any]) -> list[str]:
+    return [each["code"].replace("_", " ") for each in doc["verdict"]["reasons"]]
+
+
+def _text(path: str) -> str:
+    """A path as a database can hold it; bytes that are no text are seen, and no longer lead to the file."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _number(cursor: str) -> int:
+    if not cursor.isdecimal():
+        raise UsageError(f"the cursor '{cursor}' is none of ours", "", "Take the one that the page before gave.")
+    return int(cursor)
+
+
+def _new_id() -> str:
+    """16 characters that no page address, file system or spreadsheet stumbles over; 80 random bits."""
+    alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+    return "".join(secrets.choice(alphabet) for _ in range(16))
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def event_of(row: EventRow) -> Event:
+    """A stored event as the log's own noun."""
+    return Event(row.seq, row.at, row.actor, row.action, row.run, json.loads(row.detail), row.before)

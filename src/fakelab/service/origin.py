@@ -1,0 +1,53 @@
+"""What a record keeps of where it was made: by whom, on what machine, and the pictures that its report shows."""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+from pathlib import Path
+
+from fakelab.records import Analysis
+from fakelab.reports.read_json import face_name
+
+
+def who() -> str:
+    """Who starts a run from the command line: the name of the account, as the system tells it."""
+    import getpass
+
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return "cli"
+
+
+def hardware() -> str:
+    """The processor and its cores, in words."""
+    name = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass  # not Linux: the short name has to do
+    return f"{name}, {os.cpu_count() or 1} cores, {platform.system()} {platform.machine()}"
+
+
+def pictures(analysis: Analysis) -> dict[str, bytes]:
+    """The faces and heat maps that a report shows, as PNG files by name."""
+    from PIL import Image
+
+    files: dict[str, bytes] = {}
+    for finding in analysis.findings:
+        for person in finding.people:
+            for number, face in enumerate(person.faces):
+                for part, pixels in (("crop", face.crop), ("map", face.heat_map)):
+                    if pixels is None:
+                        continue
+                    if part == "map":
+                        pixels = (pixels.clip(0, 1) * 255).round().astype("uint8")
+                    with io.BytesIO() as out:
+                        Image.fromarray(pixels).save(out, "PNG")
+                        files[face_name(finding.detector, person.person, number, part)] = out.getvalue()
+    return files

@@ -1,0 +1,49 @@
+"""Reports of runs: written from the record and the kept faces, signed, and told to the log."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fakelab.errors import UsageError
+from fakelab.reports import WRITERS
+from fakelab.reports.json_report import dumps
+from fakelab.reports.read_json import read_document
+from fakelab.service.history import History
+from fakelab.service.seal import Signer
+
+FORMATS = {"html": ".html", "json": ".json", "text": ".txt"}
+"""Format -> ending of the file's name."""
+
+
+def write_report(history: History, run: str, form: str) -> bytes:
+    """The report of a run, unsigned. Raises UsageError for a file that could not be read, but for its JSON."""
+    document = history.document(run)
+    if form == "json":
+        return dumps(document).encode()
+    if "error" in document:
+        raise UsageError(f"run {run} has no report in this format", "its file could not be read", "Use --format json.")
+    known = {each.name for each in history.artifacts(run)}
+    return WRITERS[form](read_document(document, lambda name: _picture(history, run, name, known))).encode()
+
+
+def sealed_report(history: History, run: str, form: str, signer: Signer, *, actor: str) -> bytes:
+    """The report of a run with its seal (see `fakelab.service.seal`); that it was exported is told to the log first."""
+    report, document = write_report(history, run, form), history.document(run)
+    told = history.note(actor, "exported", run, format=form)
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return signer.seal(report, form, run=run, document=document, head=(told.seq, told.hash), at=now)
+
+
+def _picture(history: History, run: str, name: str, known: set[str]) -> NDArray[np.uint8] | None:
+    if name not in known:
+        return None
+    from PIL import Image
+
+    with Image.open(io.BytesIO(history.artifact(run, name))) as image:
+        pixels: NDArray[Any] = np.asarray(image)
+    return pixels.astype(np.uint8)
