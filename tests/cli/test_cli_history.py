@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import analysis_maker as maker
 import pytest
 
+import analysis_maker as maker
 from fakelab.cli import main
 from fakelab.service.history import History
 from fakelab.settings import read_settings
