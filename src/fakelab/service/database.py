@@ -132,6 +132,7 @@ def open_database(where: str | Path) -> Engine:
     cannot be used, EnvironmentBrokenError where the database cannot be opened or is of a newer FakeLab.
     """
     url = _url(where)
+    engine: Engine | None = None
     try:
         if url.get_backend_name() == "sqlite":
             _make_private(Path(url.database or ""))
@@ -140,6 +141,10 @@ def open_database(where: str | Path) -> Engine:
             event.listen(engine, "connect", _set_up_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
         _bring_up_to_date(engine)
+        return engine
+    except EnvironmentBrokenError:
+        _give_back(engine)
+        raise
     except ModuleNotFoundError as error:
         raise EnvironmentBrokenError(
             f"the database {shown(url)} cannot be opened",
@@ -147,11 +152,16 @@ def open_database(where: str | Path) -> Engine:
             "Install fakelab-verify[postgres].",
         ) from error
     except (SQLAlchemyError, OSError) as error:
+        _give_back(engine)
         why = str(error.orig) if isinstance(error, DBAPIError) else str(error)
         raise EnvironmentBrokenError(
             f"the history at {shown(url)} cannot be opened", why.strip(), "Check rights and space, or set another."
         ) from error
-    return engine
+
+
+def _give_back(engine: Engine | None) -> None:
+    if engine is not None:
+        engine.dispose()
 
 
 def shown(url: URL) -> str:
