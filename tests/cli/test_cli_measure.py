@@ -57,6 +57,31 @@ def test_a_run_that_was_cut_off_goes_on(listed: Path, tmp_path: Path) -> None:
     assert [json.loads(line)["path"] for line in again] == [json.loads(line)["path"] for line in whole]
 
 
+def test_several_at_a_time_give_the_same_and_a_line_cut_off_is_done_again(listed: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
+    main(["evaluate", str(listed), "--out", str(one), "--model", "tiny"])
+    main(["evaluate", str(listed), "--out", str(two), "--model", "tiny", "--jobs", "2"])
+    rows = [[json.loads(line) for line in each.read_text(encoding="utf-8").splitlines()] for each in (one, two)]
+    for row in (*rows[0], *rows[1]):
+        row.pop("seconds", None)
+    assert rows[0] == rows[1]
+    assert rows[0][0]["made_by"].startswith("tiny ") and len(rows[0][0]["faces"]) == 1
+    two.write_bytes(two.read_bytes()[:-20])
+    main(["evaluate", str(listed), "--out", str(two), "--model", "tiny"])
+    assert len(two.read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_results_of_two_models_are_not_mixed(listed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "results.jsonl"
+    main(["evaluate", str(listed), "--out", str(out), "--model", "tiny"])
+    lines = out.read_text(encoding="utf-8").splitlines()
+    other = json.loads(lines[0]) | {"made_by": "other 1.0 0123456789ab, finder yunet"}
+    out.write_text(json.dumps(other) + "\n", encoding="utf-8")
+    assert main(["evaluate", str(listed), "--out", str(out), "--model", "tiny"]) == 2
+    assert "holds other results" in capsys.readouterr().err
+    assert len(out.read_text(encoding="utf-8").splitlines()) == 1
+
+
 def test_a_list_with_a_wrong_label_is_refused_with_its_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "list.csv"
     path.write_text("path,label,source,group\na.jpg,maybe,s,1\n", encoding="utf-8")

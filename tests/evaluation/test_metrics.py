@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fakelab.evaluation.metrics import auc, ece, eer, line_for_fpr, tpr_at_fpr, with_interval
+from fakelab.errors import UsageError
+from fakelab.evaluation.metrics import (
+    accuracy,
+    auc,
+    average_precision,
+    brier,
+    ece,
+    eer,
+    line_for_fpr,
+    refuse_hard_predictions,
+    tpr_at_fpr,
+    with_interval,
+)
 
 FAKE = np.array([False, False, False, True, True, True])
 
@@ -57,3 +71,23 @@ def test_the_interval_holds_the_value_and_is_wider_when_files_share_groups() -> 
     assert alone.low <= alone.value <= alone.high
     # Four copies of every file are no news: the interval must not shrink.
     assert repeated.high - repeated.low == pytest.approx(alone.high - alone.low, rel=0.25)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.7, 0.9]), st.booleans()), min_size=2, max_size=40).filter(
+        lambda rows: 0 < sum(fake for _, fake in rows) < len(rows)
+    )
+)
+def test_average_precision_and_brier_are_those_of_scikit_learn(rows: list[tuple[float, bool]]) -> None:
+    from sklearn.metrics import average_precision_score, brier_score_loss
+
+    p, fake = np.array([each for each, _ in rows]), np.array([each for _, each in rows])
+    assert average_precision(p, fake) == pytest.approx(average_precision_score(fake, p))
+    assert brier(p, fake) == pytest.approx(brier_score_loss(fake, p))
+    assert accuracy(p, fake) == pytest.approx(np.mean((p >= 0.5) == fake))
+
+
+def test_hard_predictions_are_refused() -> None:
+    with pytest.raises(UsageError, match="hard predictions"):
+        refuse_hard_predictions(np.array([0.0, 1.0, 1.0]))
+    refuse_hard_predictions(np.array([0.0, 1.0, 0.5]))

@@ -21,17 +21,37 @@ def calibrate(
     photo: Annotated[
         Path | None, typer.Option("--photo", metavar="FILE", help="Results of `fakelab evaluate` on photos.")
     ] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metrics",
+            metavar="NAME=RESULTS[@LIST]",
+            help="State what results say of a set, of the files of LIST alone; may be repeated.",
+        ),
+    ] = None,
+    facts: Annotated[
+        Path | None,
+        typer.Option("--facts", metavar="FILE", help="TOML of what no result holds: version, data, weak_spots ..."),
+    ] = None,
 ) -> int:
-    """Write calibration, lines and error rates into the card of FOLDER.
+    """Write calibration, lines and error rates into the card of FOLDER, then what was measured with them.
 
-    The rate that a level states is measured with each source of genuine files left out in turn.
+    The rate that a level states is measured with each source of genuine files left out in turn. Numbers of --metrics
+    come from results alone, and kinds of forgery that are missed become weak spots of the card.
     """
     from fakelab.errors import UsageError
     from fakelab.evaluation.calibrate import calibrate_card
+    from fakelab.evaluation.card import fill_card, read_measurement
 
     given = {kind: path for kind, path in (("video", video), ("photo", photo)) if path is not None}
-    if not given:
-        raise UsageError("there is nothing to calibrate on", "", "Give --video FILE, --photo FILE, or both.")
-    for line in calibrate_card(model, given):
-        print(safe(line))
+    if not given and not metrics and facts is None:
+        raise UsageError("there is nothing to write", "", "Give --video FILE, --photo FILE, --metrics or --facts.")
+    # Everything is read before the card is touched.
+    measurements = [read_measurement(each) for each in metrics or []]
+    if given:
+        for line in calibrate_card(model, given):
+            print(safe(line))
+    if measurements or facts is not None:
+        for name, row in fill_card(model, measurements, facts).metrics.items():
+            print(safe(f"{name}: {row}"))
     return 0

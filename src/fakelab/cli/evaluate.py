@@ -22,6 +22,7 @@ def evaluate(
         str | None, typer.Option("--model", metavar="NAME", help="Model, or a folder with a card.")
     ] = None,
     finder: Annotated[str | None, typer.Option("--finder", metavar="NAME", help="Face finder.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", metavar="N", help="So many files at a time.", min=1)] = 1,
     title: Annotated[str, typer.Option("--title", metavar="TEXT", help="Heading of the table.")] = "",
 ) -> int:
     """Analyse every file of LIST and print a Markdown table: AUC with intervals, levels, forgeries, sources."""
@@ -31,7 +32,12 @@ def evaluate(
     rows = read_list(files)
     with bar("Evaluating") as progress:
         results = run(
-            rows, out, progress=lambda done, total: progress(f"{done} files", done, total), model=model, finder=finder
+            rows,
+            out,
+            jobs=jobs,
+            progress=lambda done, total: progress(f"{done} files", done, total),
+            model=model,
+            finder=finder,
         )
     print(table(title or safe(files.stem), results))
     return 0

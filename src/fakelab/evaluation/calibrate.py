@@ -8,7 +8,6 @@ error rate is not that share but the one found when each source in turn is left 
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.errors import UsageError
+from fakelab.evaluation.run import read_results
 from fakelab.models.card import read_card, write_card
 
 MIN_REALS = 20
@@ -154,13 +154,7 @@ def calibrate_card(folder: Path, results: dict[str, Path]) -> list[str]:
     card = read_card(folder / "card.json")
     calibration, thresholds, printed = dict(card.calibration), dict(card.thresholds), []
     for kind, path in results.items():
-        try:
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, json.JSONDecodeError) as error:
-            raise UsageError(
-                f"the results {path} cannot be read", str(error), "Make them with `fakelab evaluate`."
-            ) from error
-        found = calibrate(rows)
+        found = calibrate(read_results(path))
         calibration[kind] = {"slope": found.slope, "offset": found.offset, **_counts(found)}
         thresholds[kind] = {
             "strong": found.strong,

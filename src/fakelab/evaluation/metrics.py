@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fakelab.errors import UsageError
+
 Metric = Callable[[NDArray[np.float64], NDArray[np.bool_]], float]
 
 
@@ -59,6 +61,34 @@ def line_for_fpr(reals: NDArray[np.float64], fpr: float) -> float:
     """The lowest score that at most a share `fpr` of `reals` lies strictly above."""
     ordered = np.sort(reals)[::-1]
     return float(ordered[min(len(ordered) - 1, int(np.floor(fpr * len(ordered))))])
+
+
+def average_precision(scores: NDArray[np.float64], fake: NDArray[np.bool_]) -> float:
+    """Mean over the fakes of the share of fakes among all that score at least as high, equal scores at one time."""
+    if fake.all() or not fake.any():
+        return float("nan")
+    lines, counts = np.unique(-scores, return_counts=True)
+    caught = np.array([(scores[fake] >= -line).sum() for line in lines])
+    gained = np.diff(caught, prepend=0)
+    return float((gained * caught / np.cumsum(counts)).sum() / fake.sum())
+
+
+def accuracy(p: NDArray[np.float64], fake: NDArray[np.bool_], line: float = 0.5) -> float:
+    """Share of files on the right side of `line`; a p_fake on the line counts as fake."""
+    return float(((p >= line) == fake).mean()) if len(p) else float("nan")
+
+
+def brier(p: NDArray[np.float64], fake: NDArray[np.bool_]) -> float:
+    """Mean squared distance between the stated probability and the truth (Brier 1950)."""
+    return float(((p - fake) ** 2).mean()) if len(p) else float("nan")
+
+
+def refuse_hard_predictions(scores: NDArray[np.float64]) -> None:
+    """Raises UsageError where scores are nothing but 0 and 1: their AUC is one point of the curve, not its area."""
+    if len(scores) > 2 and set(np.unique(scores).tolist()) <= {0.0, 1.0}:
+        raise UsageError(
+            "these scores are hard predictions", f"all {len(scores)} are 0 or 1", "Give probabilities or logits."
+        )
 
 
 def ece(p: NDArray[np.float64], fake: NDArray[np.bool_], bins: int = 15) -> float:

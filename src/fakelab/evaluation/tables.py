@@ -11,7 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from fakelab.evaluation.metrics import auc, ece, eer, tpr_at_fpr, with_interval
+from fakelab.evaluation.metrics import (
+    accuracy,
+    auc,
+    average_precision,
+    brier,
+    ece,
+    eer,
+    refuse_hard_predictions,
+    tpr_at_fpr,
+    with_interval,
+)
 from fakelab.records import Level
 
 Result = dict[str, Any]
@@ -37,9 +47,12 @@ def table(title: str, results: Sequence[Result], *, rounds: int = 2000) -> str:
         lines.append(f"| AUC | {_auc(scored, rounds)} |")
         lines.append(f"| AUC, unscored files worst-case | {_auc(worst_case(results), rounds)} |")
         p, fake = _arrays(scored)
+        refuse_hard_predictions(p)
+        lines.append(f"| average precision | {average_precision(p, fake):.3f} |")
+        lines.append(f"| accuracy at p_fake .5 | {accuracy(p, fake):.3f} |")
         lines.append(f"| EER | {eer(p, fake):.3f} |")
         lines.append(f"| TPR at 1 % / 5 % FPR | {tpr_at_fpr(p, fake, 0.01):.2f} / {tpr_at_fpr(p, fake, 0.05):.2f} |")
-        lines.append(f"| ECE | {ece(p, fake):.3f} |")
+        lines.append(f"| ECE / Brier | {ece(p, fake):.3f} / {brier(p, fake):.3f} |")
     lines += ["", "| level | real | fake |", "|---|---|---|"]
     for level in Level:
         counts = [sum(each["level"] == level for each in part) for part in (reals, fakes)]
