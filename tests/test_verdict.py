@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from fakelab.records import LEVEL_WORDS, Finding, Kind, Level, PersonScore, Reason
 from fakelab.verdict import (
+    FILE_GATE_CODES,
+    GATE_CODES,
     MIN_FACES_IN_VIDEO,
     NOT_SAID,
     REASONS,
@@ -190,6 +192,19 @@ def test_a_reason_about_the_whole_file_makes_every_level_inconclusive() -> None:
 
 def test_a_photo_has_no_bitrate_to_gate() -> None:
     assert file_gate(1, None, RULES) == []
+
+
+def test_a_file_of_few_colours_is_outside_what_the_model_was_tested_on() -> None:
+    (found,) = file_gate(1, None, RULES, "gif")
+    assert found.code == "few_colours" and "256 colours" in found.text
+    assert file_gate(1, None, RULES, "mp4") == []
+
+
+def test_every_gate_code_has_a_sentence_and_is_known_to_calibration() -> None:
+    from fakelab.evaluation.calibrate import GATED
+
+    assert {*GATE_CODES, *FILE_GATE_CODES} == GATED
+    assert set(REASONS) >= GATED
 
 
 def test_every_level_has_its_words_and_none_claims_authenticity() -> None:

@@ -33,6 +33,8 @@ REASONS: dict[str, str] = {
     "dark": "The faces are dark (brightness {measured:.0f} of 255, at least {limit:.0f} is needed).",
     "too_short": "A face is visible in {measured:.0f} of the sampled frames only; at least {limit:.0f} are needed.",
     "low_bitrate": "The video is strongly compressed ({measured:.3f} bits per pixel, below {limit:.3f}).",
+    "few_colours": "The file has at most {limit:.0f} colours (GIF). Colour steps and dithering look like traces of "
+    "manipulation: look for the original.",
     "many_people": "There are {measured:.0f} people; with more than {limit:.0f} the result is unreliable.",
     "unsure": "The score lies where genuine and manipulated files mix.",
     "parts_disagree": "Parts of the file look manipulated, the rest does not: see the marked stretches.",
@@ -46,6 +48,10 @@ REASONS: dict[str, str] = {
 
 GATE_CODES = ("face_too_small", "face_small", "blurred", "dark", "too_short")
 """The reasons that put one person outside what the model was tested on."""
+FILE_GATE_CODES = ("few_colours", "many_people", "low_bitrate")
+"""The reasons that put the whole file outside."""
+PALETTES = {"gif": 256}
+"""Containers whose pictures have few colours, and how many."""
 NOT_SAID: dict[Level, str] = {
     Level.STRONG: "This does not show who changed what, or why. Some genuine files score as high: see the error rate.",
     Level.MODERATE: "This is a hint, not a finding: genuine files score like this, too. See the error rate.",
@@ -176,9 +182,11 @@ def gate_reasons(samples: Sequence[Sample], kind: Kind, rules: Rules) -> list[Re
     return found
 
 
-def file_gate(people: int, bits_per_pixel: float | None, rules: Rules) -> list[Reason]:
+def file_gate(people: int, bits_per_pixel: float | None, rules: Rules, container: str = "") -> list[Reason]:
     """Why the whole file is outside what the model was tested on; empty when it is inside."""
     found = []
+    if container in PALETTES:
+        found.append(reason("few_colours", PALETTES[container], PALETTES[container]))
     if people > rules.gate["max_people"]:
         found.append(reason("many_people", people, rules.gate["max_people"]))
     if bits_per_pixel is not None and bits_per_pixel < rules.gate["min_bits_per_pixel"]:

@@ -80,3 +80,17 @@ def test_files_that_could_not_be_scored_do_not_count_as_genuine_ones() -> None:
 def test_too_few_files_are_refused() -> None:
     with pytest.raises(UsageError, match="too few"):
         calibrate(results(0, sources=1, each=3))
+
+
+def test_files_that_the_gate_holds_back_move_no_line_and_count_as_no_alarm() -> None:
+    plain = results(0)
+    gifs = [
+        {"label": "real", "source": "gifs", "logit": 9.0, "people": 1, "reasons": ["few_colours", "above_strong"]}
+        for _ in range(10)
+    ]
+    without, with_gifs = calibrate(plain), calibrate(plain + gifs)
+    assert (with_gifs.slope, with_gifs.strong, with_gifs.moderate) == (without.slope, without.strong, without.moderate)
+    assert with_gifs.reals == without.reals + 10
+    assert with_gifs.false_alarms_moderate == pytest.approx(
+        without.false_alarms_moderate * without.reals / with_gifs.reals
+    )

@@ -99,7 +99,9 @@ def judge(
     counted = people_that_count(tracks, by_face, kind, rules)
     people = tuple(_person(track, by_face, counted, kind, rules) for track in tracks)
     bits = bits_per_pixel(media.info) if kind is Kind.VIDEO else None
-    level, p, decided_by, reasons = decide(people, file_gate(counted, bits, rules) if scored else ())
+    level, p, decided_by, reasons = decide(
+        people, file_gate(counted, bits, rules, media.info.container) if scored else ()
+    )
     suspicious = next((each.suspicious for each in people if each.person == decided_by), ())
     return Finding(
         detector=f"face_{kind.value}",

@@ -8,6 +8,7 @@ error rate is not that share but the one found when each source in turn is left 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ from fakelab.models.card import read_card, write_card
 
 MIN_REALS = 20
 STRONG_FPR, MODERATE_FPR, UNSURE_FPR = 0.01, 0.05, 0.20
+
+GATED = frozenset(
+    ("face_small", "blurred", "dark", "too_short", "few_colours", "many_people", "low_bitrate", "face_too_small")
+)
+"""The verdict's reasons that make a file inconclusive, whatever its score."""
 
 Floats = NDArray[np.float64]
 
@@ -43,6 +49,11 @@ class Calibrated:
 
 def _sigmoid(x: float) -> float:
     return float(1 / (1 + np.exp(-x)))
+
+
+def is_gated(result: Mapping[str, Any]) -> bool:
+    """Whether a reason of the gate kept this file from any level of evidence."""
+    return any(code in GATED for code in result.get("reasons", ()))
 
 
 def source_weights(sources: NDArray[np.str_]) -> Floats:
@@ -87,9 +98,13 @@ def weighted_line(reals: Floats, weights: Floats, share: float) -> float:
 def calibrate(results: list[dict[str, Any]]) -> Calibrated:
     """Calibration from `evaluation.run` results of one media kind. Raises UsageError when there are too few.
 
-    Files that could not be scored are left out of fitting; they are counted in the report, not here.
+    Files that could not be scored are left out; they are counted in the report, not here. Files that the gate keeps
+    from any level of evidence (a GIF, a face too small) move neither the calibration nor the lines, which are for files
+    that are judged by them; among the genuine files that a rate counts they are no alarm.
     """
     scored = [each for each in results if each["logit"] is not None]
+    gated = sum(each["label"] == "real" and is_gated(each) for each in scored)
+    scored = [each for each in scored if not is_gated(each)]
     logits = np.array([each["logit"] for each in scored], np.float64)
     fake = np.array([each["label"] == "fake" for each in scored], bool)
     sources = np.array([each["source"] for each in scored])
@@ -100,7 +115,9 @@ def calibrate(results: list[dict[str, Any]]) -> Calibrated:
         )
     people = np.log(np.maximum([each["people"] for each in scored], 1))
     slope, offset, strong, moderate, unsure = _fit(logits, people, fake, sources)
-    wrong_strong, wrong_moderate = _left_out(logits, people, fake, sources)
+    wrong_strong, wrong_moderate = (
+        share * reals / (reals + gated) for share in _left_out(logits, people, fake, sources)
+    )
     return Calibrated(
         slope,
         offset,
@@ -109,7 +126,7 @@ def calibrate(results: list[dict[str, Any]]) -> Calibrated:
         _sigmoid(unsure),
         wrong_strong,
         wrong_moderate,
-        reals,
+        reals + gated,
         len(np.unique(sources[~fake])),
         int(fake.sum()),
     )
