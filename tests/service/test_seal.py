@@ -14,7 +14,7 @@ from fakelab.reports import WRITERS
 from fakelab.reports.json_report import document
 from fakelab.service.history import History
 from fakelab.service.reporting import FORMATS, sealed_report, write_report
-from fakelab.service.seal import KEY_FILE, SEALED_FORMATS, Signer, form_of, read_seal
+from fakelab.service.seal import KEY_FILE, SEALED_FORMATS, Signer, fingerprint, form_of, read_seal
 
 DOCUMENT = document(maker.two_people())
 
@@ -122,6 +122,23 @@ def test_a_sealed_report_names_the_event_of_its_export(history: History, tmp_pat
     told = history.events(run.id)[-1]
     assert (told.action, told.actor, told.detail) == ("exported", "ada", {"format": "html"})
     assert (seal.head_seq, seal.head) == (told.seq, told.hash) == history.head()
+
+
+@pytest.mark.parametrize("form", ["html", "text"])
+def test_people_can_read_head_key_and_conclusion(sqlite_history: History, tmp_path: Path, form: str) -> None:
+    history, signer = sqlite_history, Signer(tmp_path)
+    run = history.add(maker.two_people(), actor="cli")
+    history.review(run.id, actor="ada", conclusion="staged", notes="see the tape")
+    page = sealed_report(history, run.id, form, signer, actor="ada").decode()
+    for words in (
+        run.id,
+        history.head()[1],
+        fingerprint(signer.public_key),
+        "staged",
+        "not the machine",
+        "see the tape",
+    ):
+        assert words in page
 
 
 def test_a_file_that_could_not_be_read_has_a_json_report_only(history: History, tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ Every writer is pure: the same Analysis gives the same bytes. The result is vali
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from fakelab.records import Analysis
@@ -14,29 +14,41 @@ if TYPE_CHECKING:
 __all__ = ["WRITERS"]
 
 
-def _text(analysis: Analysis) -> str:
+Record = Sequence[tuple[str, str]]
+"""What the history adds to a report, as (label, value): the run's identifier, the head of the log, the key."""
+
+
+class Writer(Protocol):
+    """From an Analysis, and what the history adds, to a report."""
+
+    def __call__(self, analysis: Analysis, record: Record = ()) -> str:
+        """The report as text."""
+
+
+def _text(analysis: Analysis, record: Record = ()) -> str:
     from fakelab.reports.text import write_text
 
-    return write_text(analysis)
+    return write_text(analysis, record=record)
 
 
-def _json(analysis: Analysis) -> str:
+def _json(analysis: Analysis, record: Record = ()) -> str:
     from fakelab.reports.json_report import write_json
 
     return write_json(analysis)
 
 
-def _jsonl(analysis: Analysis) -> str:
+def _jsonl(analysis: Analysis, record: Record = ()) -> str:
     from fakelab.reports.json_report import write_jsonl
 
     return write_jsonl(analysis)
 
 
-def _html(analysis: Analysis) -> str:
+def _html(analysis: Analysis, record: Record = ()) -> str:
     from fakelab.reports.html import write_html
 
-    return write_html(analysis)
+    return write_html(analysis, record)
 
 
-WRITERS: dict[str, Callable[[Analysis], str]] = {"text": _text, "json": _json, "jsonl": _jsonl, "html": _html}
-"""Format name -> writer. The caller answers for a name that is not here."""
+WRITERS: dict[str, Writer] = {"text": _text, "json": _json, "jsonl": _jsonl, "html": _html}
+"""Format name -> writer; the caller answers for a name that is not here. A document for machines says nothing of the
+record: its seal does."""

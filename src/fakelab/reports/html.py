@@ -86,8 +86,11 @@ class FindingView:
     measured: tuple[tuple[str, str, str], ...]
 
 
-def write_html(analysis: Analysis) -> str:
-    """The page as text, to be written as UTF-8. All text is escaped, no script runs, nothing is fetched."""
+def write_html(analysis: Analysis, record: Sequence[tuple[str, str]] = ()) -> str:
+    """The page as text, to be written as UTF-8. All text is escaped, no script runs, nothing is fetched.
+
+    `record` is what the history adds, as (label, value): the run's identifier, the head of the log, the key.
+    """
     level, sentence = words.headline(analysis.verdict)
     css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     views = tuple(
@@ -120,6 +123,7 @@ def write_html(analysis: Analysis) -> str:
         meanings=[
             (_markup(charts.level_mark(each)), LEVEL_WORDS[each], words.LEVEL_MEANINGS[each]) for each in LEVEL_WORDS
         ],
+        record=list(record),
         settings=_settings(analysis.settings),
         timings=[(stage.replace("_", " ").removesuffix(" s"), f"{s:.2f} s") for stage, s in analysis.timings.items()],
     )

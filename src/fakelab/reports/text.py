@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fakelab.records import LEVEL_WORDS, Analysis, Finding, PersonScore
 from fakelab.reports import words
@@ -12,10 +12,13 @@ PEOPLE_SHOWN = 8
 """Lines for people before the rest is summed up: a terminal is no place for a crowd."""
 
 
-def write_text(analysis: Analysis, colour: bool = False, width: int = 88) -> str:
+def write_text(
+    analysis: Analysis, colour: bool = False, width: int = 88, record: Sequence[tuple[str, str]] = ()
+) -> str:
     """The report as plain lines of at most `width` columns where words allow it, ending in a newline.
 
-    `colour` adds bold and faint, never a hue: green would read as a clearance, and nothing here clears a file.
+    `colour` adds bold and faint, never a hue: green would read as a clearance, and nothing here clears a file. `record`
+    is what the history adds, as (label, value).
     """
     lines: list[str] = []
     level, sentence = words.headline(analysis.verdict)
@@ -31,6 +34,7 @@ def write_text(analysis: Analysis, colour: bool = False, width: int = 88) -> str
     lines += _section("File and model", list(_facts(analysis)), colour)
     if analysis.warnings:
         lines += _section("Warnings", _bullets(list(analysis.warnings), width), colour)
+    lines += _section("Record", [f"  {label:<10} {words.safe(value)}" for label, value in record], colour)
     return "\n".join(lines) + "\n"
 
 

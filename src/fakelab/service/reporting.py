@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,30 +14,51 @@ from fakelab.errors import UsageError
 from fakelab.reports import WRITERS
 from fakelab.reports.json_report import dumps
 from fakelab.reports.read_json import read_document
+from fakelab.service.chain import Event
 from fakelab.service.history import History
-from fakelab.service.seal import Signer
+from fakelab.service.seal import Signer, fingerprint
 
 FORMATS = {"html": ".html", "json": ".json", "text": ".txt"}
 """Format -> ending of the file's name."""
 
 
-def write_report(history: History, run: str, form: str) -> bytes:
-    """The report of a run, unsigned. Raises UsageError for a file that could not be read, but for its JSON."""
+def write_report(history: History, run: str, form: str, record: Sequence[tuple[str, str]] = ()) -> bytes:
+    """The report of a run, unsigned, with what `record` adds to it.
+
+    Raises UsageError for a file that could not be read, but for its JSON.
+    """
     document = history.document(run)
     if form == "json":
         return dumps(document).encode()
     if "error" in document:
         raise UsageError(f"run {run} has no report in this format", "its file could not be read", "Use --format json.")
     known = {each.name for each in history.artifacts(run)}
-    return WRITERS[form](read_document(document, lambda name: _picture(history, run, name, known))).encode()
+    return WRITERS[form](read_document(document, lambda name: _picture(history, run, name, known)), record).encode()
 
 
 def sealed_report(history: History, run: str, form: str, signer: Signer, *, actor: str) -> bytes:
     """The report of a run with its seal (see `fakelab.service.seal`); that it was exported is told to the log first."""
-    report, document = write_report(history, run, form), history.document(run)
+    document = history.document(run)
     told = history.note(actor, "exported", run, format=form)
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    report = write_report(history, run, form, _record(history, run, told, signer, now))
     return signer.seal(report, form, run=run, document=document, head=(told.seq, told.hash), at=now)
+
+
+def _record(history: History, run: str, told: Event, signer: Signer, now: str) -> list[tuple[str, str]]:
+    """What people read of the record; the seal holds the same for machines."""
+    found = history.get(run)
+    rows = [
+        ("Run", f"{found.id}, {found.started} to {found.ended}, started by {found.actor}"),
+        ("Machine", found.hardware),
+        ("Document", f"SHA-256 {found.document_sha256}"),
+        ("Log", f"event {told.seq}, hash {told.hash}"),
+        ("Signed", f"{now} with the key {fingerprint(signer.public_key)}; check it with `fakelab verify-report`"),
+    ]
+    for each in history.reviews(run):
+        notes = f" Notes: {each.notes}" if each.notes else ""
+        rows.append(("Analyst", f"{each.conclusion} ({each.actor}, {each.at}; not the machine's result).{notes}"))
+    return rows
 
 
 def _picture(history: History, run: str, name: str, known: set[str]) -> NDArray[np.uint8] | None:
