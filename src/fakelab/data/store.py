@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def write_store(prepared: Prepared, folder: Path) -> None:
     write_manifest(prepared.rows, folder / "manifest.csv")
     arrays: dict[str, Any] = {name: prepared.numbers[name] for name in prepared.numbers.dtype.names or ()}
     arrays |= {name: np.array([str(getattr(row, name)) for row in rows]) for name in ("source", "group", "split")}
-    arrays["path"] = np.array([str(row.path) for row in rows])
+    arrays["path"] = np.array([os.path.abspath(row.path) for row in rows])
     arrays["fake"] = np.array([row.fake for row in rows])
     write_index(folder / "index.npz", arrays, sha256=prepared.manifest_sha256, skipped=len(prepared.skipped))
 
