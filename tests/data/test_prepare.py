@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 import set_maker as make
 
 from fakelab.data import prepare as prepare_module
-from fakelab.data.manifest import read_manifest
+from fakelab.data.manifest import read_manifest, write_manifest
 from fakelab.data.prepare import Choices, prepare
 from fakelab.data.spool import Spool
 from fakelab.data.store import open_store
@@ -165,6 +166,25 @@ def test_a_finished_preparation_is_not_repeated_and_another_one_is_refused(files
         prepare(files, tmp_path / "s", choices=other, workers=1)
     prepare(files, tmp_path / "s", choices=other, workers=1, replace=True)
     assert open_store(tmp_path / "s").crops.shape[1] == 32
+
+
+def test_a_store_takes_up_new_splits_and_labels_without_cutting_anew(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clusters and near duplicates need a store before there are splits."""
+    prepare(files, tmp_path / "s", choices=SMALL, workers=1)
+    rows = [replace(row, split="test", group="x", label="real") for row in read_manifest(files).rows]
+    write_manifest(rows, files.parent / "later.csv")
+    monkeypatch.setattr(prepare_module, "_prepare_row", lambda row: pytest.fail("a crop was cut anew"))
+    report = prepare(files.parent / "later.csv", tmp_path / "s", choices=SMALL, workers=1)
+    store = open_store(tmp_path / "s")
+    assert (set(store.split), set(store.group), store.fake.any()) == ({"test"}, {"x"}, False)
+    assert store.sha256 == read_manifest(files.parent / "later.csv").sha256
+    assert report.crops == len(store.crops) == 4
+    assert {row.split for row in read_manifest(tmp_path / "s" / "manifest.csv").rows} == {"test"}
+    write_manifest(rows[1:], files.parent / "fewer.csv")
+    with pytest.raises(DataError, match="holds another preparation"):
+        prepare(files.parent / "fewer.csv", tmp_path / "s", choices=SMALL, workers=1)
 
 
 def test_a_run_that_is_interrupted_goes_on_with_the_next_row_and_gives_the_same_bytes(

@@ -176,14 +176,14 @@ def test_a_build_that_is_cut_off_leaves_no_store_of_mixed_manifests(
 ) -> None:
     path, folder = make.manifest(tmp_path, "x,real,s,1,train"), tmp_path / "store"
     build_store(path, folder, workers=1)
-    make.manifest(tmp_path, "x,real,s,2,train")
+    make.manifest(tmp_path, "xx,real,s,2,train")
     with monkeypatch.context() as patch:
         patch.setattr(np, "savez", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             build_store(path, folder, workers=1)
     with pytest.raises(DataError):
         open_store(folder)
-    assert build_store(path, folder, workers=1).group.tolist() == ["2"]
+    assert build_store(path, folder, workers=1).group.tolist() == ["2", "2"]
 
 
 def test_a_crop_is_good_when_it_is_sure_sharp_and_lit(built: Path) -> None:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from fakelab.data.manifest import Manifest, Row, read_for_training, read_manifest, replace_file
 from fakelab.data.spool import MESH_POINTS, FoundCrop, Spool
-from fakelab.data.store import STORE_SPEC, FaceStore, open_store
+from fakelab.data.store import STORE_SPEC, FaceStore, open_store, relabel_store
 from fakelab.data.writers import writer_called
 from fakelab.errors import DataError, FakeLabError, unknown_name
 from fakelab.faces.crop import CROPPER_VERSION, blur_and_luma, square_to_cut
@@ -91,6 +91,7 @@ def prepare(
 ) -> Report:
     """Crops of every file of the manifest, written to the folder `out`; a run that was killed goes on.
 
+    Where the same files were prepared already and only their labels, groups or splits changed, a store takes these up.
     With `trusted` files are decoded in the workers themselves, without the child process that confines them. A folder
     that holds another preparation is refused unless `replace`. ``skipped.csv`` names each row that gave nothing.
     Raises DataError, UnknownNameError, EnvironmentBrokenError.
@@ -100,7 +101,7 @@ def prepare(
     _check(wanted)
     write = writer_called(writer)
     plan = _plan(table, wanted, writer)
-    if (done := _finished(out, plan)) is not None:
+    if (done := _finished(out, plan, table, writer)) is not None:
         return done
     if (out / REPORT).is_file() and not replace:
         raise DataError(
@@ -125,7 +126,7 @@ def prepare(
     (out / REPORT).unlink(missing_ok=True)
     write(prepared, out)
     report = Report(len(table.rows), len(prepared.crops), tuple(prepared.skipped), resumed_at)
-    replace_file(out / REPORT, json.dumps({"plan": plan, "crops": report.crops, "skipped": report.skipped}).encode())
+    _write_report(out, plan, table, report)
     spool.remove()
     return report
 
@@ -165,25 +166,41 @@ def _check(choices: Choices) -> None:
 
 
 def _plan(table: Manifest, choices: Choices, writer: str) -> dict[str, Any]:
+    """What decides which crops there are: not the labels, groups and splits, which may change later."""
+    files = hashlib.sha256()
+    for row in table.rows:
+        files.update(f"{os.path.abspath(row.path)}\0{row.sha256}\0{row.tight}\n".encode("utf-8", "surrogateescape"))
     mesh = None if choices.mesh is None else _digest_of(choices.mesh)
     told = asdict(choices) | {"mesh": mesh, "writer": writer, "cropper": CROPPER_VERSION}
-    return told | {"manifest_sha256": table.sha256, "rows": len(table.rows)}
+    return told | {"files_sha256": files.hexdigest(), "rows": len(table.rows)}
 
 
 def _digest_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else str(path)
 
 
-def _finished(out: Path, plan: dict[str, Any]) -> Report | None:
-    """The report of the same preparation, if it is complete."""
+def _finished(out: Path, plan: dict[str, Any], table: Manifest, writer: str) -> Report | None:
+    """The report of the same preparation, if it is complete; a store is told what is new in the manifest."""
     try:
         told = json.loads((out / REPORT).read_text(encoding="utf-8"))
         if told["plan"] != plan:
             return None
         skipped = tuple((int(row), str(why)) for row, why in told["skipped"])
-        return Report(plan["rows"], int(told["crops"]), skipped, plan["rows"])
+        report = Report(plan["rows"], int(told["crops"]), skipped, plan["rows"])
+        if told["manifest_sha256"] == table.sha256:
+            return report
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    if writer != "store":
+        return None
+    relabel_store(out, table)
+    _write_report(out, plan, table, report)
+    return report
+
+
+def _write_report(out: Path, plan: dict[str, Any], table: Manifest, report: Report) -> None:
+    told = {"plan": plan, "manifest_sha256": table.sha256, "crops": report.crops, "skipped": report.skipped}
+    replace_file(out / REPORT, json.dumps(told).encode())
 
 
 def _write_skipped(table: Manifest, skipped: Sequence[tuple[int, str]], out: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fakelab.data.manifest import write_manifest
+from fakelab.data.manifest import Manifest, Row, write_manifest
 from fakelab.data.spool import Prepared
 from fakelab.errors import DataError
 from fakelab.faces.crop import CROPPER_VERSION
@@ -81,13 +82,31 @@ def write_store(prepared: Prepared, folder: Path) -> None:
     # Without an index a build that is cut off here is no store, rather than one whose rows are another manifest's.
     (folder / "index.npz").unlink(missing_ok=True)
     write_crops(folder / "crops.npy", [prepared.crops])
-    rows = [prepared.rows[number] for number in prepared.row_of]
     write_manifest(prepared.rows, folder / "manifest.csv")
     arrays: dict[str, Any] = {name: prepared.numbers[name] for name in prepared.numbers.dtype.names or ()}
-    arrays |= {name: np.array([str(getattr(row, name)) for row in rows]) for name in ("source", "group", "split")}
-    arrays["path"] = np.array([os.path.abspath(row.path) for row in rows])
-    arrays["fake"] = np.array([row.fake for row in rows])
+    arrays |= _labels_of(prepared.rows, prepared.row_of)
     write_index(folder / "index.npz", arrays, sha256=prepared.manifest_sha256, skipped=len(prepared.skipped))
+
+
+def relabel_store(folder: Path, manifest: Manifest) -> None:
+    """Gives a store the labels, sources, groups and splits of a manifest of the same files in the same order."""
+    with np.load(folder / "index.npz") as index:
+        arrays = {name: index[name] for name in index.files if name not in ("sha256", "skipped")}
+        skipped = int(index["skipped"])
+    arrays |= _labels_of(manifest.rows, arrays["row"])
+    write_index(folder / "index.npz", arrays, sha256=manifest.sha256, skipped=skipped)
+    write_manifest(manifest.rows, folder / "manifest.csv")
+
+
+def _labels_of(rows: Sequence[Row], row_of: NDArray[np.int64]) -> dict[str, Any]:
+    """What the index says of each crop's file."""
+    own = [rows[number] for number in row_of]
+    told: dict[str, Any] = {
+        name: np.array([str(getattr(r, name)) for r in own]) for name in ("source", "group", "split")
+    }
+    told["path"] = np.array([os.path.abspath(row.path) for row in own])
+    told["fake"] = np.array([row.fake for row in own])
+    return told | {"row": np.asarray(row_of, dtype=np.int64)}
 
 
 def write_index(target: Path, arrays: dict[str, Any], *, sha256: str, skipped: int) -> None:
