@@ -152,12 +152,18 @@ def test_a_folder_that_may_not_be_written_is_an_error_and_the_old_file_stays(tmp
         write_manifest([make.row("a.mp4")], tmp_path / "in" / "m.csv")
 
 
+def test_a_name_that_is_no_text_is_refused_with_the_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a name in it is no text: .*Rename that file"):
+        write_manifest([make.row("/d/a\udcff.mp4")], tmp_path / "m.csv")
+    assert not (tmp_path / "m.csv").exists()
+
+
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/\\"), max_size=8)
 names = texts.filter(bool)
 
 
 @given(
-    st.lists(
+    rows=st.lists(
         st.builds(
             Row,
             path=st.builds(lambda name: Path("/data") / f"f{name}", names),

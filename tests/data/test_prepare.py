@@ -168,6 +168,14 @@ def test_a_finished_preparation_is_not_repeated_and_another_one_is_refused(files
     assert open_store(tmp_path / "s").crops.shape[1] == 32
 
 
+def test_a_store_without_a_report_is_not_overwritten(files: Path, tmp_path: Path) -> None:
+    """It was joined of others: nothing could bring it back."""
+    prepare(files, tmp_path / "s", choices=SMALL, workers=1)
+    (tmp_path / "s" / prepare_module.REPORT).unlink()
+    with pytest.raises(DataError, match="by joining stores"):
+        prepare(files, tmp_path / "s", choices=SMALL, workers=1)
+
+
 def test_a_store_takes_up_new_splits_and_labels_without_cutting_anew(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

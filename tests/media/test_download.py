@@ -4,13 +4,16 @@ import socket
 import subprocess
 import sys
 import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+import media_maker as maker
 from fakelab.errors import DamagedMediaError, UsageError
 from fakelab.media.download import check_address, download
-from fakelab.media.download_child import NotPublicError, checked, is_public
+from fakelab.media.download_child import NotPublicError, _download, checked, is_public
 
 
 @pytest.mark.parametrize(
@@ -81,6 +84,32 @@ def test_the_child_refuses_to_talk_to_this_machine(tmp_path: Path) -> None:
             download(url, tmp_path / "d", "clip")
     assert not reached
     assert list((tmp_path / "d").iterdir()) == []
+
+
+def test_a_file_behind_a_link_is_saved_under_its_name(tmp_path: Path) -> None:
+    """Without the guard, since only this machine is at hand: yt-dlp itself, and our settings of it."""
+    pytest.importorskip("yt_dlp", reason="the extra 'url' is not installed")
+    clip = maker.make_video(tmp_path / "clip.mp4", 10)
+    handler = partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        order = {
+            "url": f"http://127.0.0.1:{server.server_address[1]}/clip.mp4",
+            "folder": str(tmp_path / "d"),
+            "name": "abc",
+            "most_bytes": 1 << 20,
+        }
+        name = _download(order)
+        with pytest.raises(OSError, match="nothing was saved"):
+            _download(order | {"name": "small", "most_bytes": 10})
+        server.shutdown()
+    assert name == "abc.mp4"
+    assert (tmp_path / "d" / name).read_bytes() == clip.read_bytes()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def test_the_guard_covers_whatever_python_connects() -> None:

@@ -279,6 +279,8 @@ def _clustered(rows: list[Row], folder: Path, distance: float, method: str, shee
     if sheet is not None:
         cluster.contact_sheet(rows, store, found, shown, labels, sheet)
     print(f"{len(set(labels.tolist()))} clusters of {len(found)} files", file=sys.stderr)
+    if missing := len(rows) - len(found):
+        warn(f"{missing} of {len(rows)} files have no clear face in {folder}: they are in no cluster")
     return cluster.with_clusters(rows, found, labels)
 
 
@@ -288,6 +290,8 @@ def _near(rows: list[Row], folder: Path, bits: int | None, sides: list[str]) -> 
 
     store = open_store(folder)
     row_of = rows_of_crops(rows, store)
+    if missing := len(rows) - len(set(row_of[row_of >= 0].tolist())):
+        warn(f"{missing} of {len(rows)} files have no face in {folder}: they were not compared")
     with bar("Comparing faces") as progress:
         hashes = hash_crops(store.crops, _stage("hashing", progress))
         return near_pairs(hashes, row_of, sides, NEAR_BITS if bits is None else bits, _stage("comparing", progress))

@@ -139,7 +139,12 @@ def write_manifest(rows: Iterable[Row], path: Path) -> None:
     others = list(dict.fromkeys(name for row in kept for name, _ in row.more))
     columns = [*COLUMNS, *others]
     records = [_record(row, path.parent, others) for row in kept]
-    data = _to_parquet(columns, records) if path.suffix.lower() == ".parquet" else _to_csv(columns, records)
+    try:
+        data = _to_parquet(columns, records) if path.suffix.lower() == ".parquet" else _to_csv(columns, records)
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{path} cannot be written", f"a name in it is no text: {error.object!a}", "Rename that file."
+        ) from error
     replace_file(path, data)
 
 

@@ -103,10 +103,12 @@ def prepare(
     plan = _plan(table, wanted, writer)
     if (done := _finished(out, plan, table, writer)) is not None:
         return done
-    if (out / REPORT).is_file() and not replace:
+    # A store without a report was made by hand or joined: it is not ours to overwrite either.
+    taken = (out / REPORT).is_file() or ((out / "index.npz").is_file() and not (out / SPOOL).is_dir())
+    if taken and not replace:
         raise DataError(
             f"{out} holds another preparation",
-            "it was made from another manifest, or with other choices",
+            "it was made from other files, with other choices, or by joining stores",
             "Choose another --out, or give --replace.",
         )
     with Spool(out / SPOOL, plan, wanted.size_px) as spool:
