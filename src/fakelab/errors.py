@@ -13,7 +13,8 @@ code of the command line and the HTTP status of the web service::
     │   └── LimitError           3   413   over a limit on pixels, memory, time or size
     ├── ModelError               4   500   weights or card missing, altered or not matching
     ├── EnvironmentBrokenError   4   500   something that the installation needs is missing
-    └── TrainingError            2   400   data or checkpoint that training cannot use
+    ├── DataError                2   400   a manifest, a data set or a face store that cannot be used
+    └── TrainingError            2   400   settings or a checkpoint that training cannot use
 """
 
 from __future__ import annotations
@@ -95,8 +96,15 @@ class EnvironmentBrokenError(FakeLabError):
     """Something that the installation needs is missing or does not work."""
 
 
+class DataError(FakeLabError):
+    """A manifest, a data set on disk or a face store cannot be used as it is."""
+
+    exit_code = 2
+    http_status = 400
+
+
 class TrainingError(FakeLabError):
-    """Training cannot use the data or the checkpoint it was given."""
+    """Training cannot use the settings or the checkpoint it was given."""
 
     exit_code = 2
     http_status = 400

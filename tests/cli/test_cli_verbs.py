@@ -93,7 +93,7 @@ def test_train_has_a_flag_for_every_choice_but_the_tables() -> None:
 def test_train_names_the_defaults_that_hold() -> None:
     from fakelab.training.loop import TrainConfig
 
-    page = cli_page()
+    page = cli_page().partition("## fakelab train\n")[2].partition("\n## ")[0]
     for each in fields(TrainConfig):
         if isinstance(each.default, (int, float)) and each.name != "threads":
             line = next(line for line in page.splitlines() if f"`--{each.name.replace('_', '-')} " in line)

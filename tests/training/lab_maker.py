@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fakelab.data.store import FaceStore
 from fakelab.records import Image
 from fakelab.training.pairs import PairSource
-from fakelab.training.store import FaceStore
 
 FACE = (120, 30, 210)
 """x, y and side of a square around the face in the portrait."""
@@ -111,7 +111,8 @@ def save_store(store: FaceStore, folder: Path) -> Path:
     """Writes the store as `open_store` reads it."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "crops.npy", store.crops)
-    names = [name for name in FaceStore.__slots__ if name not in ("crops", "sha256")]
+    known = [name for name in FaceStore.__slots__ if getattr(store, name) is not None]
+    names = [name for name in known if name not in ("crops", "sha256")]
     np.savez(folder / "index.npz", **{name: getattr(store, name) for name in names}, skipped=0, sha256=store.sha256)
     return folder
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fakelab.data.store import open_store
 from fakelab.errors import TrainingError, UnknownNameError
 from fakelab.records import Image
 from fakelab.training import augment, pairs
@@ -322,3 +323,10 @@ def test_a_store_without_clear_real_faces_to_train_on_is_an_error_but_none_for_v
     store.score[:] = 0.2
     with pytest.raises(TrainingError, match="nothing to train on"):
         lab.pair_source(store)
+
+
+def test_the_stores_of_these_tests_have_the_form_of_real_ones(tmp_path: Path) -> None:
+    kept = lab.make_store(lab.people("train", 3), lab.numbered(3, 32))
+    opened = open_store(lab.save_store(kept, tmp_path))
+    assert np.array_equal(opened.crops, kept.crops)
+    assert opened.sha256 == kept.sha256

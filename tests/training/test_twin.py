@@ -11,10 +11,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 
+from fakelab.data.store import FaceStore
 from fakelab.errors import TrainingError
 from fakelab.training import twin
 from fakelab.training.pairs import PairSource
-from fakelab.training.store import FaceStore
 from fakelab.training.twin import TwinMaker, make_twins
 
 SIZE = 48

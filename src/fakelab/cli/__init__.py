@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "verify-report": ("fakelab.cli.verify_report", "Check a signed report, and do its run again."),
     "rescore": ("fakelab.cli.rescore", "Do old ones again with another model; list the verdicts that changed."),
     "models": ("fakelab.cli.models", "List the models, show a model's card, check the weights."),
+    "data": ("fakelab.cli.data", "Make data sets: list files with labels, join, split, cut faces, count."),
     "train": ("fakelab.cli.train", "Train a detector (needs the extra 'train')."),
     "evaluate": ("fakelab.cli.evaluate", "Measure a model on files whose truth is known."),
     "calibrate": ("fakelab.cli.calibrate", "Fill in a model's card from such measurements."),

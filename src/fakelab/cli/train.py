@@ -147,7 +147,7 @@ def _counted(stage: str, progress: Callable[[str, int, int | None], None]) -> Ca
 
 
 def _build_store(manifest: Path, folder: Path, mesh: Path | None) -> None:
-    from fakelab.training.store import build_store
+    from fakelab.data.prepare import build_store
 
     with bar("Face store") as progress:
         made = build_store(manifest, folder, mesh=mesh, progress=_counted("finding faces", progress))
@@ -157,7 +157,7 @@ def _build_store(manifest: Path, folder: Path, mesh: Path | None) -> None:
 def _make_twins(config: TrainConfig, maker_folder: Path) -> None:
     import numpy as np
 
-    from fakelab.training.store import open_store
+    from fakelab.data.store import open_store
     from fakelab.training.twin import TwinMaker, make_twins
 
     if not config.twins:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import multiprocessing
 import os
@@ -14,28 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from fakelab.analyze import analyze
+from fakelab.data.manifest import COLUMNS, read_manifest
 from fakelab.errors import MediaError, UsageError
 from fakelab.records import Analysis
 
-COLUMNS = ("path", "label", "source", "group")
 LOOKS = ("finder", "thorough", "every_s")
 """Settings that change what is measured."""
 
 
 def read_list(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV with the columns path, label (real or fake), source, group and, optionally, forgery.
-
-    Relative paths are relative to the CSV. Raises UsageError.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise UsageError(f"the list {path} cannot be read", str(error), "Give the path of a CSV file.") from error
-    for number, row in enumerate(rows, start=2):
-        if any(not row.get(name) for name in COLUMNS) or row["label"] not in ("real", "fake"):
-            raise UsageError(f"row {number} of {path} cannot be used", f"{row}", f"It needs {', '.join(COLUMNS)}.")
-        row["path"] = str(path.parent / row["path"])
+    """The rows of a manifest (see `data.manifest`), paths no longer relative to it. Raises DataError."""
+    rows = []
+    for row in read_manifest(path).rows:
+        known = {name: str(getattr(row, name)) for name in COLUMNS if name != "tight"}
+        rows.append({name: text for name, text in known.items() if text or name == "forgery"} | dict(row.more))
     return rows
 
 

@@ -158,10 +158,11 @@ class Media:
             raise MalformedError("turn is missing")
         image = np.empty((height, width, 3), np.uint8)
         self._child.read_into(image.data.cast("B"))
-        return Frame(_upright(image, *(flag is True for flag in turn)), float(time_s), index, burst)
+        return Frame(upright(image, *(flag is True for flag in turn)), float(time_s), index, burst)
 
 
-def _upright(image: Image, transpose: bool, flip_x: bool, flip_y: bool) -> Image:
+def upright(image: Image, transpose: bool, flip_x: bool, flip_y: bool) -> Image:
+    """The picture with its axes swapped, then mirrored left-right, then top-bottom, as told."""
     if transpose:
         image = image.transpose(1, 0, 2)
     if flip_x:

@@ -60,7 +60,7 @@ class Child:
         self._in = cast(BinaryIO, self._process.stdin)
         self._out = cast(BinaryIO, self._process.stdout)
         order = order | {
-            "sys_path": _import_path(),
+            "sys_path": import_path(),
             "memory_mb": limits.memory_mb,
             "cpu_s": limits.cpu_s,
             "pixels": limits.pixels,
@@ -234,7 +234,7 @@ def _start(file_fd: int | None) -> subprocess.Popen[bytes]:
         raise _broken(str(error)) from error
 
 
-def _import_path() -> list[str]:
+def import_path() -> list[str]:
     """Where the parent imports from, without relative entries: the current folder may hold hostile files."""
     home = str(Path(__file__).resolve().parents[2])
     path = [p for p in sys.path if os.path.isabs(p)]

@@ -23,12 +23,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fakelab.data.store import FaceStore, open_store
 from fakelab.errors import TrainingError, unknown_name
 from fakelab.evaluation.metrics import auc
 from fakelab.training.augment import AUGMENTS
 from fakelab.training.networks import FaceNet, backbone, bfloat16_pays, make_network, shorten_frozen, tuned_state
 from fakelab.training.pairs import KINDS, PairSource
-from fakelab.training.store import FaceStore, open_store
 
 Log = Callable[[str], None]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fakelab.data.store import FaceStore
 from fakelab.errors import TrainingError, unknown_name
 from fakelab.records import Image
 from fakelab.training.augment import AUGMENTS
 from fakelab.training.blend import Mask, cross_blend, face_mask, nearest_pose, paste, self_blend
-from fakelab.training.store import FaceStore
 
 KINDS = ("self", "cross", "twin_blend", "twin_whole", "given")
 """Self-blended; another person's face blended in; a twin blended in; a whole twin; a forgery that the data brought."""

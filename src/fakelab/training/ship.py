@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fakelab.data.store import STORE_SPEC
 from fakelab.errors import TrainingError
 from fakelab.models.card import COLOUR_ORDER, TOWER, WEIGHTS, sha256_of, write_card
 from fakelab.records import CropSpec, ModelCard
 from fakelab.training.export import write_onnx, write_tower, write_tuning
 from fakelab.training.loop import TrainConfig
 from fakelab.training.networks import FaceNet, backbone, clip_tower_state, make_network, tuned_state
-from fakelab.training.store import STORE_SPEC
 
 TOWER_FILE = f"{TOWER}/tower.onnx"
 CLIP_NETWORK = "clip_vit_b16"

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fakelab.data.store import FaceStore
 from fakelab.errors import TrainingError
 from fakelab.training.networks import bfloat16_pays
-from fakelab.training.store import FaceStore
 
 LATENT_CHANNELS = 32
 WIDTH = 64

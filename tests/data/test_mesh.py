@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from fakelab.data.mesh import make_mesh
 from fakelab.errors import EnvironmentBrokenError
-from fakelab.training.mesh import make_mesh
 
 
 def test_without_the_interpreter_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,115 @@
+"""Faces that are nearly the same picture on both sides of a split: by perceptual hash of the crops.
+
+The hash is `imagehash.phash` with 16 x 16 coefficients: 256 bits, of which two different pictures share about half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fakelab.data.manifest import Row
+from fakelab.data.store import FaceStore
+from fakelab.errors import DataError, EnvironmentBrokenError
+
+HASH_SIDE = 16
+NEAR_BITS = 48
+"""Of 2.6 million pairs of different people's faces 10 are as near, most of them one person under two names. Copies that
+were compressed, halved or brightened all are, and 99 % of those shifted by 1.3 % of the side or enlarged by 3 %; a
+shift by 3 % is past it."""
+BLOCK = 1024
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NearPair:
+    """Two rows, from 0, whose faces differ by `bits` of 256."""
+
+    first: int
+    second: int
+    bits: int
+
+
+def hash_crops(crops: NDArray[np.uint8], progress: Progress | None = None) -> NDArray[np.uint8]:
+    """(N, 32) packed bits of (N, S, S, 3) RGB crops. Raises EnvironmentBrokenError without `imagehash`."""
+    try:
+        import imagehash
+        from PIL import Image
+    except ImportError as error:
+        raise EnvironmentBrokenError(
+            "near duplicates cannot be looked for", str(error), "Install it with: pip install 'fakelab-verify[train]'"
+        ) from error
+    packed = np.zeros((len(crops), HASH_SIDE * HASH_SIDE // 8), np.uint8)
+    for k, crop in enumerate(crops):
+        packed[k] = np.packbits(imagehash.phash(Image.fromarray(crop), hash_size=HASH_SIDE).hash.ravel())
+        if progress:
+            progress(k + 1, len(crops))
+    return packed
+
+
+def rows_of_crops(rows: Sequence[Row], store: FaceStore) -> NDArray[np.int64]:
+    """(N,) the row, from 0, that each crop of the store belongs to; -1 where the rows have no such file.
+
+    Raises DataError for a store that does not say, or that holds none of the rows.
+    """
+    if store.path is None:
+        raise DataError("the face store does not say of which files it is", "it is of an old version", "Prepare anew.")
+    place = {str(Path(row.path).resolve()): number for number, row in enumerate(rows)}
+    known: dict[str, int] = {path: place.get(str(Path(path).resolve()), -1) for path in np.unique(store.path).tolist()}
+    found = np.array([known[path] for path in store.path.tolist()], dtype=np.int64)
+    if not (found >= 0).any():
+        raise DataError(
+            "the face store is of other files", "none of its crops belongs to a row", "Prepare this manifest."
+        )
+    return found
+
+
+def near_pairs(
+    hashes: NDArray[np.uint8],
+    row_of: NDArray[np.int64],
+    side_of: Sequence[object],
+    limit_bits: int = NEAR_BITS,
+    progress: Progress | None = None,
+) -> list[NearPair]:
+    """Pairs of rows on different sides whose nearest crops differ by at most `limit_bits`, nearest first.
+
+    `side_of` says each row's side; rows of one side are not compared. Blocks of crops are compared with all: O(N^2)
+    bits, 4 s for 20,000 crops, and some tens of megabytes.
+    """
+    usable = np.flatnonzero(row_of >= 0)
+    words = np.ascontiguousarray(hashes[usable]).view(np.uint64)
+    rows = row_of[usable]
+    place = {name: k for k, name in enumerate(dict.fromkeys(side_of))}
+    side = np.array([place[each] for each in side_of], dtype=np.int64)[rows]
+    best: dict[tuple[int, int], int] = {}
+    for start in range(0, len(words), BLOCK):
+        block = slice(start, start + BLOCK)
+        bits = np.bitwise_count(words[block, None, :] ^ words[None, start:, :]).sum(axis=2, dtype=np.uint16)
+        near = (bits <= limit_bits) & (side[block, None] != side[None, start:])
+        for i, j in zip(*np.nonzero(near), strict=True):
+            a, b = sorted((int(rows[start + i]), int(rows[start + j])))
+            best[a, b] = min(best.get((a, b), 999), int(bits[i, j]))
+        if progress:
+            progress(min(start + BLOCK, len(words)), len(words))
+    return sorted((NearPair(a, b, bits) for (a, b), bits in best.items()), key=lambda p: (p.bits, p.first, p.second))
+
+
+def refuse_near(rows: Sequence[Row], pairs: Sequence[NearPair], shown: int = 20) -> None:
+    """Nothing, or a DataError that lists what is nearly the same on both sides of a split."""
+    if not pairs:
+        return
+    lines = [
+        " and ".join(f"{rows[k].path} ({rows[k].split})" for k in (p.first, p.second)) + f": {p.bits} bits"
+        for p in pairs[:shown]
+    ]
+    rest = f"; and {len(pairs) - shown} more" if len(pairs) > shown else ""
+    raise DataError(
+        f"{len(pairs)} pairs of files on both sides of a split show nearly the same face",
+        "; ".join(lines) + rest,
+        "Give --join-near to keep such files together, or take one of each pair out.",
+    )
