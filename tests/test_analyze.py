@@ -61,7 +61,7 @@ def test_a_video_gets_a_verdict_with_its_reasons(clip_analysis: Analysis) -> Non
     assert clip_analysis.verdict.not_said
     finding = clip_analysis.findings[0]
     assert finding.detector == "face_video"
-    assert finding.frames_sampled == finding.faces_found == 24
+    assert finding.frames_sampled == finding.faces_found == 16
     assert finding.decided_by == 1
     assert len(finding.people) == 1
 
@@ -114,7 +114,7 @@ def test_two_people_are_kept_apart(tmp_path: Path) -> None:
     clip = make_video(tmp_path / "two.mp4", 40, width_px=640, height_px=320, picture=two_people)
     finding = analyze(clip, model="tiny").findings[0]
     assert len(finding.people) == 2
-    assert all(len(person.faces) == 24 for person in finding.people)
+    assert all(len(person.faces) == 16 for person in finding.people)
     assert finding.measured["people_judged"] == 2
 
 
@@ -152,7 +152,7 @@ def test_progress_is_told_through_one_callback(clip: Path) -> None:
     stages = [stage for stage, _, _ in heard]
     assert stages[0] == "open" and stages[-1] == "done" and "faces" in stages
     done = [d for stage, d, _ in heard if stage == "faces"]
-    assert done == sorted(done) and done[-1] == 24
+    assert done == sorted(done) and done[-1] == 16
 
 
 def test_a_prior_moves_the_number_and_never_the_level(clip: Path, clip_analysis: Analysis) -> None:

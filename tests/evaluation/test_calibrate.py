@@ -90,7 +90,7 @@ def test_files_that_the_gate_holds_back_move_no_line_and_count_as_no_alarm() -> 
     ]
     without, with_gifs = calibrate(plain), calibrate(plain + gifs)
     assert (with_gifs.slope, with_gifs.strong, with_gifs.moderate) == (without.slope, without.strong, without.moderate)
-    assert with_gifs.reals == without.reals + 10
+    assert with_gifs.reals == without.reals + 10 and with_gifs.real_sources == without.real_sources + 1
     assert with_gifs.false_alarms_moderate == pytest.approx(
         without.false_alarms_moderate * without.reals / with_gifs.reals
     )

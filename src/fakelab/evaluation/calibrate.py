@@ -103,6 +103,7 @@ def calibrate(results: list[dict[str, Any]]) -> Calibrated:
     that are judged by them; among the genuine files that a rate counts they are no alarm.
     """
     scored = [each for each in results if each["logit"] is not None]
+    genuine = {each["source"] for each in scored if each["label"] == "real"}
     gated = sum(each["label"] == "real" and is_gated(each) for each in scored)
     scored = [each for each in scored if not is_gated(each)]
     logits = np.array([each["logit"] for each in scored], np.float64)
@@ -127,7 +128,7 @@ def calibrate(results: list[dict[str, Any]]) -> Calibrated:
         wrong_strong,
         wrong_moderate,
         reals + gated,
-        len(np.unique(sources[~fake])),
+        len(genuine),
         int(fake.sum()),
     )
 

@@ -15,7 +15,7 @@ class Density:
     """
 
     bursts: int = 8
-    frames_per_burst: int = 3
+    frames_per_burst: int = 2
     every_s: float | None = None
 
     def __post_init__(self) -> None:
