@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as Pil
 
 from fakelab.records import Analysis, Level
-from fakelab.reports import html, pictures
+from fakelab.reports import content, html, pictures
 from fakelab.reports.html import write_html
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -192,7 +192,7 @@ def test_a_finding_without_lines_pictures_or_numbers_still_makes_a_page() -> Non
 
 def test_faces_of_different_moments_come_before_neighbours() -> None:
     person = maker.person(1, 0.5, Level.NONE_FOUND, [0.0, 0.1, 0.2, 5.0, 5.1])
-    times = [face.time_s for face in html._most_suspicious(person.faces, 2)]
+    times = [face.time_s for face in content.most_suspicious(person.faces, 2)]
     assert abs(times[0] - times[1]) > 1
 
 
