@@ -13,7 +13,7 @@ from fakelab.reports import WRITERS
 
 
 def test_importing_the_room_loads_nothing_heavy() -> None:
-    heavy = "{'numpy', 'jinja2', 'PIL', 'cv2', 'torch', 'json'}"
+    heavy = "{'numpy', 'jinja2', 'PIL', 'cv2', 'torch', 'json', 'reportlab', 'uharfbuzz', 'bidi', 'zipfile'}"
     code = f"import sys; import fakelab.reports; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -56,11 +56,12 @@ class NotoFace:
         self._font.set_variations({"wght": weight})
         extents = self._font.get_font_extents("ltr")
         self.ascent, self.descent = int(extents.ascender), int(extents.descender)
-        self._characters = frozenset(self._face.unicodes)
+        self._glyphs = {code: self._font.get_nominal_glyph(code) for code in sorted(self._face.unicodes)}
+        self._plain = {glyph: chr(code) for code, glyph in reversed(self._glyphs.items())}
 
     def has(self, cluster: str) -> bool:
         """Whether every character of the cluster that needs a glyph has one."""
-        return all(ord(char) in self._characters for char in cluster if char not in _INVISIBLE)
+        return all(ord(char) in self._glyphs for char in cluster if char not in _INVISIBLE)
 
     def shape(self, text: str, rtl: bool) -> tuple[Glyph, ...]:
         """The glyphs from left to right as they are drawn."""
@@ -69,6 +70,10 @@ class NotoFace:
     def width(self, glyph: int) -> int:
         """The advance that the font itself states, in thousandths of an em."""
         return int(self._font.get_glyph_h_advance(glyph))
+
+    def plain(self, glyph: int) -> str:
+        """The character that this glyph is drawn for by itself; empty for one that shaping alone brings about."""
+        return self._plain.get(glyph, "")
 
     def file(self, glyphs: set[int]) -> bytes:
         """A TrueType file of these glyphs alone at this weight; their numbers stay."""
@@ -132,6 +137,10 @@ class CidFace:
         widths = widthsByUnichar[self.name]
         glyphs = [Glyph(ord(char), int(widths.get(char, UNITS)), 0, 0, char) for char in text]
         return tuple(reversed(glyphs) if rtl else glyphs)
+
+    def plain(self, glyph: int) -> str:
+        """The character that this glyph is drawn for."""
+        return chr(glyph)
 
     def width(self, glyph: int) -> int:
         """The advance of a character, in thousandths of an em."""
@@ -258,7 +267,9 @@ class EmbeddedFonts:
 
     def use(self, face: NotoFace | CidFace, glyph: Glyph) -> None:
         """Notes that this glyph is drawn."""
-        self._used[face.name].setdefault(glyph.number, glyph.text)
+        # A bracket that was turned around is another bracket's glyph: by itself each stands for its own character.
+        text = face.plain(glyph.number) or glyph.text
+        self._used[face.name].setdefault(glyph.number, text)
 
     def addObjects(self, document: Any) -> None:  # noqa: N802, reportlab's name for it
         """Writes every font into the document; reportlab calls this once, before it closes the file."""

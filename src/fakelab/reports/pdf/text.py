@@ -20,6 +20,7 @@ from fakelab.reports.pdf.fonts import UNITS, BoxFace, CidFace, EmbeddedFonts, Fa
 Colour = tuple[float, float, float]
 """Red, green, blue, 0..1."""
 _RTL = {"R", "AL", "AN"}
+_BRACKETS = {"(": ")", "[": "]", "{": "}", "«": "»", "“": "”"}
 _BREAK_AFTER = "-–/_"
 """A long name may be broken behind these."""
 _CLOSING = {"Pe", "Pf", "Po"}
@@ -231,6 +232,7 @@ def _levels(text: str, base: int) -> list[int]:
         char["place"] = place
     algorithm.explicit_embed_and_overrides(storage)
     algorithm.resolve_weak_types(storage)
+    _pair_brackets(storage["chars"], "LR"[base])
     algorithm.resolve_neutral_types(storage, False)
     algorithm.resolve_implicit_levels(storage, False)
     found = {char["place"]: int(char["level"]) for char in storage["chars"]}
@@ -239,6 +241,40 @@ def _levels(text: str, base: int) -> list[int]:
         # Joiners take part in nothing and stay with what is before them.
         levels.append(found.get(place, levels[-1] if levels else base))
     return levels
+
+
+def _pair_brackets(chars: Sequence[dict[str, Any]], around: str) -> None:
+    """Gives both brackets of a pair one direction, that of what they enclose where it goes on (UAX 9, rule N0).
+
+    `bidi` knows no pairs, and would tear the last bracket off a name in Arabic. `around` is the paragraph's direction.
+    """
+    for first, last in _bracket_pairs([char["ch"] for char in chars]):
+        inside = {_strong(char["type"]) for char in chars[first + 1 : last]} - {""}
+        if not inside:
+            continue
+        before = next((kind for char in reversed(chars[:first]) if (kind := _strong(char["type"]))), around)
+        turned = around not in inside and before != around
+        chars[first]["type"] = chars[last]["type"] = before if turned else around
+
+
+def _bracket_pairs(text: Sequence[str]) -> list[tuple[int, int]]:
+    pairs: list[tuple[int, int]] = []
+    opened: list[tuple[str, int]] = []
+    for place, char in enumerate(text):
+        if char in _BRACKETS:
+            opened.append((_BRACKETS[char], place))
+        elif any(char == closing for closing, _ in opened):
+            while opened:
+                closing, first = opened.pop()
+                if closing == char:
+                    pairs.append((first, place))
+                    break
+    return sorted(pairs)
+
+
+def _strong(kind: str) -> str:
+    """The direction that this kind of character has; numbers count as right to left here, as the rule says."""
+    return "L" if kind == "L" else "R" if kind in ("R", "AL", "EN", "AN") else ""
 
 
 def draw(canvas: Any, fonts: EmbeddedFonts, line: Line, x: float, y: float, size: float) -> None:
@@ -250,13 +286,16 @@ def draw(canvas: Any, fonts: EmbeddedFonts, line: Line, x: float, y: float, size
 def _drawn(fonts: EmbeddedFonts, run: Run, x: float, y: float, size: float) -> Iterator[str]:
     face = run.face
     if isinstance(face, BoxFace):
+        places = [x]
         for glyph in run.glyphs:
-            yield from _told(glyph.text, _box(fonts, glyph, run.span.colour, x, y, size))
-            x += glyph.advance * size / UNITS
+            places.append(places[-1] + glyph.advance * size / UNITS)
+        boxes = list(zip(places, run.glyphs, strict=False))
+        for left, glyph in reversed(boxes) if run.rtl else boxes:
+            yield from _told(glyph.text, _box(fonts, glyph, run.span.colour, left, y, size))
         return
     red, green, blue = map(number, run.span.colour)
     yield f"BT {red} {green} {blue} rg /{fonts.name(face)} {number(size)} Tf"
-    if not run.rtl and all(len(glyph.text) == 1 and not glyph.dx and not glyph.dy for glyph in run.glyphs):
+    if not run.rtl and all(glyph.text == face.plain(glyph.number) and not glyph.dx | glyph.dy for glyph in run.glyphs):
         yield from _at(_kerned(fonts, face, run.glyphs), x, y)
     else:
         yield from _by_cluster(fonts, face, run, x, y, size)
