@@ -73,7 +73,7 @@ class FindingView:
 def write_html(analysis: Analysis) -> str:
     """The page as text, to be written as UTF-8. All text is escaped, no script runs, nothing is fetched."""
     level, sentence = words.headline(analysis.verdict)
-    css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    css = (TEMPLATES / "report.css").read_text(encoding="utf-8") + _sheet_foot(analysis.file.sha256)
     views = tuple(
         _finding_view(finding, analysis, f"f{number}") for number, finding in enumerate(analysis.findings, start=1)
     )
@@ -108,6 +108,13 @@ def write_html(analysis: Analysis) -> str:
         timings=content.timings_rows(analysis),
     )
     return page.rstrip() + "\n"
+
+
+def _sheet_foot(sha256: str) -> str:
+    """The rule by which every printed sheet says which file it is about."""
+    if not sha256.isalnum():
+        return ""
+    return f'@page {{ @bottom-left {{ content: "FakeLab report · SHA-256 {sha256}"; }} }}\n'
 
 
 @lru_cache(maxsize=1)

@@ -144,7 +144,7 @@ class Key(Part):
             if x and x + wide > width:
                 x, row = 0.0, row + 1
             self._places.append((x, row))
-            x += wide + 12
+            x += wide + 7
         return 14.0 * (row + 1)
 
     def paint(self, canvas: Any, x: float, y: float) -> None:

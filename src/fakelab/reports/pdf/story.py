@@ -250,7 +250,7 @@ def _findings(story: Story, analysis: Analysis) -> None:
             f"{finding.model} {versions.get(finding.model, '')}".strip() if finding.model else "–",
         ])  # fmt: skip
     header = ("What it looks for", "Result", "Score", "How often it is wrong", "Model")
-    story.table([30, 18, 9, 28, 15], header, rows)
+    story.table([28, 16, 8, 34, 14], header, rows)
 
 
 def _measured(story: Story, analysis: Analysis) -> None:
