@@ -25,6 +25,12 @@ from fakelab.reports.pdf import write_pdf
 SEAL = {"signature": "ab" * 64, "record": "01JQ"}
 
 
+@pytest.fixture(params=["no_face", "photo", "two_people"])
+def any_analysis(request: pytest.FixtureRequest) -> Analysis:
+    """Every kind but the crowd, whose hundreds of pictures cost seconds and are like the others'."""
+    return maker.EVERY[request.param]()
+
+
 def bundled(analysis: Analysis, seal: dict[str, str] | None = None, media: bool = False) -> bytes:
     file = io.BytesIO()
     write_bundle(analysis, file, seal, include_media=media)
@@ -100,7 +106,7 @@ def test_the_readme_says_what_is_what(any_analysis: Analysis) -> None:
     text = archive.read("README.txt").decode()
     assert any_analysis.file.sha256 in text
     assert "What this does not say" in text
-    assert any_analysis.verdict.not_said in text
+    assert any_analysis.verdict.not_said in " ".join(text.split())
     assert "The analysed file itself is not here" in text
     assert ("faces/  " in text) == any(name.startswith("faces/") for name in archive.namelist())
     assert "media/" not in text

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -114,6 +115,14 @@ def test_same_analysis_same_bytes(any_analysis: Analysis) -> None:
     first = write_pdf(any_analysis, SEAL)
     write_pdf(maker.named("صورة 東京 \u202e.mp4"))
     assert write_pdf(any_analysis, SEAL) == first
+
+
+def test_reports_written_side_by_side_do_not_mix() -> None:
+    names = [NAMES[script] for script in ("latin", "arabic", "japanese", "hebrew")]
+    alone = [write_pdf(maker.named(name)) for name in names]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda name: write_pdf(maker.named(name)), names))
+    assert together == alone
 
 
 def test_another_process_on_another_day_gives_the_same_bytes() -> None:

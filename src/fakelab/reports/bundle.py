@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import textwrap
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -30,7 +31,7 @@ Size      {size}
 SHA-256   {sha256}
 Verdict   {level}{score}
 
-What this does not say: {not_said}
+{not_said}
 
 What is what
 ------------
@@ -165,7 +166,7 @@ def _readme(analysis: Analysis, sealed: bool, media: str) -> str:
         sha256=words.safe(analysis.file.sha256),
         level=level,
         score=score,
-        not_said=words.safe(words.not_said(analysis.verdict)),
+        not_said=textwrap.fill(f"What this does not say: {words.safe(words.not_said(analysis.verdict))}", 110),
         faces=_FACES_LINE if _has_faces(analysis) else "",
         seal="seal.json     what signs the report\n" if sealed else "",
         media=f"{media}\n              the file that was analysed\n" if media else "",
