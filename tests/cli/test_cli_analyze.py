@@ -12,6 +12,7 @@ import pytest
 from fakelab.cli import main
 from fakelab.cli.analyze import FORMATS
 from fakelab.cli.doctor import made_png
+from fakelab.reports import BINARY_WRITERS, WRITERS
 
 Photos = Callable[..., Path]
 
@@ -101,7 +102,8 @@ def test_an_empty_folder_is_nothing_analysed(tmp_path: Path, capsys: pytest.Capt
     [
         ([], "Missing argument"),
         (["a.jpg", "--format", "htlm"], "Did you mean 'html'?"),
-        (["a.jpg", "--format", "pdf"], "no PDF"),
+        (["a.jpg", "b.jpg", "--format", "pdf"], "--out FOLDER"),
+        (["a.jpg", "b.jpg", "--format", "zip"], "--out FOLDER"),
         (["a.jpg", "--model", "clip_fase"], "Did you mean 'clip_face'?"),
         (["a.jpg", "--finder", "yunnet"], "Did you mean 'yunet'?"),
         (["a.jpg", "--fail-on", "strong"], "Did you mean 'strong_evidence'?"),
@@ -210,7 +212,11 @@ def test_a_file_after_two_dashes_may_look_like_a_flag(photos: Photos, monkeypatc
     assert main(["analyze", "--", "--debug", "-x.jpg"]) == 0
 
 
-@pytest.mark.parametrize("form", FORMATS)
+def test_every_writer_is_a_format() -> None:
+    assert set(FORMATS) == {*WRITERS, *BINARY_WRITERS}
+
+
+@pytest.mark.parametrize("form", WRITERS)
 def test_a_real_picture_goes_the_whole_road_with_the_tiny_model(
     form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,3 +229,40 @@ def test_a_real_picture_goes_the_whole_road_with_the_tiny_model(
     if form in ("json", "jsonl"):
         level = json.loads(out)["verdict"]["level"]
         assert code == (4 if level == "not_analysable" else 0)
+
+
+@pytest.mark.parametrize(("form", "begins"), [("pdf", b"%PDF-"), ("zip", b"PK\x03\x04")])
+def test_what_is_no_text_goes_into_a_pipe_or_a_folder_alike(
+    form: str, begins: bytes, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], fake: Any, photos: Photos
+) -> None:
+    path, out = photos("a.jpg") / "a.jpg", tmp_path / "out"
+    assert main(["analyze", str(path), "--format", form]) == 0
+    piped = capfdbinary.readouterr().out
+    assert main(["analyze", str(path), "--format", form, "--out", str(out)]) == 0
+    assert piped.startswith(begins)
+    assert (out / f"a.jpg.{form}").read_bytes() == piped
+    assert b"no_evidence_found" in capfdbinary.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["pdf", "zip"])
+def test_what_is_no_text_is_not_thrown_at_a_terminal(
+    form: str, fake: Any, photos: Photos, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["analyze", str(photos("a.jpg") / "a.jpg"), "--format", form]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "cannot be shown on a terminal" in err
+    assert "--out FOLDER" in err
+    assert fake.calls == []
+
+
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize("form", ["pdf", "zip"])
+def test_a_folder_gives_a_report_of_each_file_and_bad_ones_are_told(
+    form: str, photos: Photos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = photos("a.jpg", "bad.jpg", "b/a.jpg"), tmp_path / "out"
+    assert main(["analyze", str(folder), "--format", form, "--out", str(out)]) == 3
+    assert sorted(path.name for path in out.iterdir()) == [f"a.jpg-2.{form}", f"a.jpg.{form}"]
+    assert "it is cut short" in capsys.readouterr().err

@@ -7,14 +7,15 @@ import re
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 
-import analysis_maker as maker
 import numpy as np
 import pytest
 from PIL import Image as Pil
 
+import analysis_maker as maker
 from fakelab.records import Analysis, Level
-from fakelab.reports import html, pictures
+from fakelab.reports import content, html, pictures
 from fakelab.reports.html import write_html
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -192,7 +193,7 @@ def test_a_finding_without_lines_pictures_or_numbers_still_makes_a_page() -> Non
 
 def test_faces_of_different_moments_come_before_neighbours() -> None:
     person = maker.person(1, 0.5, Level.NONE_FOUND, [0.0, 0.1, 0.2, 5.0, 5.1])
-    times = [face.time_s for face in html._most_suspicious(person.faces, 2)]
+    times = [face.time_s for face in content.most_suspicious(person.faces, 2)]
     assert abs(times[0] - times[1]) > 1
 
 
@@ -211,6 +212,25 @@ def test_pictures_are_small_and_can_be_read() -> None:
     uri = pictures.overlay_uri(large, np.full((14, 14), np.nan, np.float32))
     read = Pil.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
     assert (read.format, read.size) == ("JPEG", (pictures.SIDE_PX, pictures.SIDE_PX))
+
+
+def test_every_printed_sheet_says_which_file_it_is_about() -> None:
+    whole = maker.two_people()
+    assert f'content: "FakeLab report · SHA-256 {whole.file.sha256}"' in write_html(whole)
+    odd = write_html(replace(whole, file=maker.info(sha256='"; } </style><b>')))
+    assert "FakeLab report · SHA-256" not in odd
+    assert Page(odd).tags["b"] == Page(write_html(whole)).tags["b"]
+
+
+def test_headings_leave_out_no_rank_and_the_page_has_its_landmarks(any_analysis: Analysis) -> None:
+    source = write_html(any_analysis)
+    page = Page(source)
+    ranks = [int(rank) for rank in re.findall(r"<h([1-6])\b", source)]
+    assert ranks[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(ranks))
+    assert page.tags["main"] == page.tags["header"] == page.tags["footer"] == 1
+    assert page.tags["section"] >= 5
+    assert ("html", "lang", "en") in page.attributes
 
 
 def luminance(colour: str) -> float:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import analysis_maker as maker
 import pytest
 
+import analysis_maker as maker
 from fakelab.records import Analysis
 from fakelab.reports import WRITERS
 
 
 def test_importing_the_room_loads_nothing_heavy() -> None:
-    heavy = "{'numpy', 'jinja2', 'PIL', 'cv2', 'torch', 'json'}"
+    heavy = "{'numpy', 'jinja2', 'PIL', 'cv2', 'torch', 'json', 'reportlab', 'uharfbuzz', 'bidi', 'zipfile'}"
     code = f"import sys; import fakelab.reports; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

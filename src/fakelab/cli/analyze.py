@@ -19,7 +19,7 @@ from fakelab.errors import FakeLabError, MediaError
 from fakelab.reports.words import percent
 from fakelab.settings import Settings
 
-FORMATS = ("text", "json", "jsonl", "html")
+FORMATS = ("text", "json", "jsonl", "html", "pdf", "zip")
 FAIL_ON = ("strong_evidence", "moderate_evidence", "inconclusive")
 """From worst to mildest: a level is reached by itself and by every one before it."""
 
@@ -72,8 +72,7 @@ def analyze(
         threads=threads,
         history=history,
     )
-    if form != "pdf":
-        one_of("format", form, FORMATS)
+    one_of("format", form, FORMATS)
     if fail_on is not None:
         one_of("level for --fail-on", fail_on, FAIL_ON)
     _refuse_unknown_names(settings)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 import unicodedata
 from pathlib import Path
 
 from fakelab.errors import EnvironmentBrokenError, FakeLabError, UsageError
 from fakelab.records import Analysis
-from fakelab.reports import WRITERS
+from fakelab.reports import BINARY_WRITERS, WRITERS
 
-SUFFIXES = {"text": ".txt", "json": ".json", "jsonl": ".jsonl", "html": ".html"}
-_LATER = {"pdf": "this version writes no PDF"}
+SUFFIXES = {"text": ".txt", "json": ".json", "jsonl": ".jsonl", "html": ".html", "pdf": ".pdf", "zip": ".zip"}
 _MOST_BYTES = 180
 """Of a report's name: file systems allow 255, and a suffix and a number must fit behind."""
 
@@ -22,9 +22,13 @@ class Output:
     """Takes each result as it comes. With a folder every file gets a report of its own, but for jsonl, one for all."""
 
     def __init__(self, form: str, folder: Path | None, *, single: bool) -> None:
-        if form in _LATER:
-            raise UsageError(f"the format '{form}' cannot be written", _LATER[form], "Use --format html and print it.")
-        if folder is None and not single and form in ("json", "html"):
+        if folder is None and form in BINARY_WRITERS and sys.stdout.isatty():
+            raise UsageError(
+                f"a {form} file cannot be shown on a terminal",
+                "it is no text",
+                f"Give --out FOLDER, or write '> report.{form}' behind the command.",
+            )
+        if folder is None and not single and form in ("json", "html", *BINARY_WRITERS):
             raise UsageError(
                 f"several results cannot be one {form} document",
                 "",
@@ -43,6 +47,8 @@ class Output:
 
     def result(self, path: Path, analysis: Analysis) -> Path | None:
         """Writes one analysis; returns the report's path where there is a folder."""
+        if self.form in BINARY_WRITERS:
+            return self._put_bytes(path, analysis)
         return self._put(path, self._written(analysis))
 
     def _written(self, analysis: Analysis) -> str:
@@ -78,9 +84,25 @@ class Output:
             with target.open(mode, encoding="utf-8", newline="\n") as file:
                 file.write(text)
         except OSError as error:
-            raise EnvironmentBrokenError(
-                f"the report '{target}' cannot be written", str(error.strerror), "Check space and rights of --out."
-            ) from error
+            raise _unwritable(target, error) from error
+        return target
+
+    def _put_bytes(self, path: Path, analysis: Analysis) -> Path | None:
+        write = BINARY_WRITERS[self.form]
+        if self.folder is None:
+            # A ZIP is written by going back in it, which a pipe does not allow.
+            with tempfile.TemporaryFile() as file:
+                write(analysis, file)
+                file.seek(0)
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.flush()
+            return None
+        target = self.folder / self._name(path)
+        try:
+            with target.open("wb") as file:
+                write(analysis, file)
+        except OSError as error:
+            raise _unwritable(target, error) from error
         return target
 
     def _name(self, path: Path) -> str:
@@ -92,3 +114,9 @@ class Output:
             name, number = f"{kept}-{number}{SUFFIXES[self.form]}", number + 1
         self._names.add(name.casefold())
         return name
+
+
+def _unwritable(target: Path, error: OSError) -> EnvironmentBrokenError:
+    return EnvironmentBrokenError(
+        f"the report '{target}' cannot be written", str(error.strerror), "Check space and rights of --out."
+    )

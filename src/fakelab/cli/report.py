@@ -16,7 +16,7 @@ app = make_app("Write a signed report of an analysis of the history.")
 @app.command()
 def report(
     run: Annotated[str, typer.Argument(metavar="ID", help="Identifier of the run, or its beginning.")],
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="html, json or text.")] = "html",
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="html, pdf, zip, json or text.")] = "html",
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Where to write it. [default: fakelab-ID.FORMAT]")
     ] = None,

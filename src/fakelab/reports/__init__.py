@@ -1,17 +1,19 @@
-"""`WRITERS`: from an Analysis to a report, one function per format. Importing this loads nothing heavy.
+"""`WRITERS` and `BINARY_WRITERS`: from an Analysis to a report, one function per format. Importing loads nothing heavy.
 
-Every writer is pure: the same Analysis gives the same bytes. The result is valid Unicode that ends in one newline.
+Every writer is pure: the same Analysis gives the same bytes. What `WRITERS` give is valid Unicode that ends in one
+newline; `BINARY_WRITERS` write to a file that is open for writing and seeking, and print a `seal` where they are given
+one: what signs the report, as name -> value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from fakelab.records import Analysis
 
-__all__ = ["WRITERS"]
+__all__ = ["BINARY_WRITERS", "WRITERS", "BinaryWriter"]
 
 
 Record = Sequence[tuple[str, str]]
@@ -52,3 +54,25 @@ def _html(analysis: Analysis, record: Record = ()) -> str:
 WRITERS: dict[str, Writer] = {"text": _text, "json": _json, "jsonl": _jsonl, "html": _html}
 """Format name -> writer; the caller answers for a name that is not here. A document for machines says nothing of the
 record: its seal does."""
+
+
+class BinaryWriter(Protocol):
+    """Writes one analysis to a binary file."""
+
+    def __call__(self, analysis: Analysis, target: BinaryIO, seal: Mapping[str, str] | None = None) -> None: ...
+
+
+def _pdf(analysis: Analysis, target: BinaryIO, seal: Mapping[str, str] | None = None) -> None:
+    from fakelab.reports.pdf import write_pdf
+
+    target.write(write_pdf(analysis, seal))
+
+
+def _zip(analysis: Analysis, target: BinaryIO, seal: Mapping[str, str] | None = None) -> None:
+    from fakelab.reports.bundle import write_bundle
+
+    write_bundle(analysis, target, seal)
+
+
+BINARY_WRITERS: dict[str, BinaryWriter] = {"pdf": _pdf, "zip": _zip}
+"""Format name -> writer of bytes. Together with `WRITERS`, every format there is."""

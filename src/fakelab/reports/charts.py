@@ -54,7 +54,7 @@ def lane(
             f'<line class="fl-presence" x1="{x1}" x2="{x2}" y1="{_PRESENCE_PX}" y2="{_PRESENCE_PX}"'
             ' stroke="#444" stroke-width="6" stroke-linecap="round"/>'
         )
-    moments = _moments(faces, bursts, duration_s)
+    moments = find_moments(faces, bursts, duration_s)
     parts += _connections(moments, duration_s)
     for moment in moments:
         x = _x(moment.time_s, duration_s)
@@ -62,12 +62,12 @@ def lane(
             high, low = _y(max(moment.scores)), _y(min(moment.scores))
             parts.append(f'<line class="fl-spread" x1="{x}" x2="{x}" y1="{high}" y2="{low}" stroke="#23527c"/>')
         parts.append(_mark(x, _y(moment.p_fake), level_of(moment.p_fake, lines)))
-    return _svg(f"lane-{key}", LANE_HEIGHT_PX, f"{name}: score over time", _lane_text(person, faces), parts)
+    return _svg(f"lane-{key}", LANE_HEIGHT_PX, f"{name}: score over time", lane_text(person, faces), parts)
 
 
 def axis(duration_s: float) -> str:
     """The time axis below the lanes. Hidden from screen readers: each lane says its own times."""
-    step = _tick_step(duration_s)
+    step = tick_step(duration_s)
     parts = ['<line class="fl-axis" x1="0" x2="100%" y1="1" y2="1" stroke="#444"/>']
     ticks = max(1, int(duration_s / step + 1e-6))
     for number in range(ticks + 1):
@@ -76,7 +76,7 @@ def axis(duration_s: float) -> str:
         # The outermost labels lean inwards, or they would be cut off.
         anchor = "start" if number == 0 else "end" if time_s > duration_s * 0.97 else "middle"
         parts.append(f'<line class="fl-axis" x1="{x}" x2="{x}" y1="1" y2="6" stroke="#444"/>')
-        label = _tick(time_s, step)
+        label = tick_label(time_s, step)
         parts.append(f'<text class="fl-label" x="{x}" y="20" text-anchor="{anchor}" font-size="11">{label}</text>')
     return f'<svg class="fl-chart" width="100%" height="26" {_HIDDEN}>{"".join(parts)}</svg>'
 
@@ -171,7 +171,8 @@ def split_bursts(times_s: Sequence[float]) -> list[tuple[int, int]]:
     return list(zip([0, *ends], [*ends, len(times_s)], strict=True))
 
 
-def _lane_text(person: PersonScore, faces: Sequence[FaceScore]) -> str:
+def lane_text(person: PersonScore, faces: Sequence[FaceScore]) -> str:
+    """What a lane shows, in words."""
     if not faces:
         return "No face of this person was scored."
     top = max(faces, key=lambda face: face.p_fake)
@@ -215,9 +216,9 @@ def _bands(lines: Mapping[Level, float]) -> Iterator[str]:
 
 
 def _stretch(stretch: TimeRange, duration_s: float, hatch: str) -> str:
-    start = _share(stretch.start_s, duration_s)
+    start = percent_of(stretch.start_s, duration_s)
     # At least wide enough to be seen.
-    width = max(_share(stretch.end_s, duration_s) - start, 0.8)
+    width = max(percent_of(stretch.end_s, duration_s) - start, 0.8)
     start = min(start, 100 - width)
     return (
         f'<rect class="fl-suspicious" x="{start:.2f}%" width="{width:.2f}%" y="1" height="{_BOTTOM_PX - 1}"'
@@ -226,7 +227,7 @@ def _stretch(stretch: TimeRange, duration_s: float, hatch: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Moment:
+class Moment:
     """Faces so close in time that they share a mark."""
 
     burst: int
@@ -238,7 +239,8 @@ class _Moment:
         return sum(self.scores) / len(self.scores)
 
 
-def _moments(faces: Sequence[FaceScore], bursts: Sequence[tuple[int, int]], duration_s: float) -> list[_Moment]:
+def find_moments(faces: Sequence[FaceScore], bursts: Sequence[tuple[int, int]], duration_s: float) -> list[Moment]:
+    """The faces in groups so close in time that two marks would cover each other; bursts stay apart."""
     moments = []
     for number, (first, end) in enumerate(bursts):
         begin = first
@@ -246,12 +248,12 @@ def _moments(faces: Sequence[FaceScore], bursts: Sequence[tuple[int, int]], dura
             if index == end or faces[index].time_s - faces[begin].time_s > MERGED_SHARE * duration_s:
                 group = faces[begin:index]
                 middle_s = (group[0].time_s + group[-1].time_s) / 2
-                moments.append(_Moment(number, middle_s, tuple(face.p_fake for face in group)))
+                moments.append(Moment(number, middle_s, tuple(face.p_fake for face in group)))
                 begin = index
     return moments
 
 
-def _connections(moments: Sequence[_Moment], duration_s: float) -> Iterator[str]:
+def _connections(moments: Sequence[Moment], duration_s: float) -> Iterator[str]:
     """Lines between neighbours: solid inside a burst, dotted across, where nothing was looked at."""
     for before, after in pairwise(moments):
         dotted = ' stroke-dasharray="1 4" stroke-linecap="round"' if before.burst != after.burst else ""
@@ -287,19 +289,20 @@ def _svg(name: str, height_px: int, title: str, text: str, parts: Sequence[str])
     )
 
 
-def _share(time_s: float, duration_s: float) -> float:
+def percent_of(time_s: float, duration_s: float) -> float:
+    """The time's place in the file, 0..100."""
     return 100 * min(1.0, max(0.0, time_s / duration_s)) if duration_s > 0 else 0.0
 
 
 def _x(time_s: float, duration_s: float) -> str:
-    return f"{_share(time_s, duration_s):.2f}%"
+    return f"{percent_of(time_s, duration_s):.2f}%"
 
 
 def _y(p_fake: float) -> float:
     return round(_BOTTOM_PX - (_BOTTOM_PX - _TOP_PX) * min(1.0, max(0.0, p_fake)), 1)
 
 
-def _tick_step(duration_s: float) -> float:
+def tick_step(duration_s: float) -> float:
     """The smallest round step that gives at most six ticks."""
     for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600):
         if duration_s / step <= 6:
@@ -307,6 +310,7 @@ def _tick_step(duration_s: float) -> float:
     return 3600.0 * math.ceil(duration_s / 3600 / 6)
 
 
-def _tick(time_s: float, step: float) -> str:
+def tick_label(time_s: float, step: float) -> str:
+    """A time as the axis writes it: without tenths where no step needs them."""
     text = words.clock(time_s)
     return text if step < 1 else text[: text.rindex(".")]

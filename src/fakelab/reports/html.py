@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
@@ -13,29 +11,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fakelab.records import LEVEL_WORDS, Analysis, FaceScore, Finding, Kind, Level, MediaInfo, PersonScore, Reason
-from fakelab.reports import charts, words
+from fakelab.records import LEVEL_WORDS, Analysis, FaceScore, Finding, Kind, Level, PersonScore
+from fakelab.reports import charts, content, words
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 TEMPLATES = Path(__file__).parent / "templates"
-REASONS_SHOWN = 3
-PEOPLE_SHOWN = 6
-"""People shown open. One or two more are shown too: a fold for so few costs more than it saves."""
-PEOPLE_SPARED = 2
-FACES_SHOWN = (6, 6, 3)
-"""Faces shown of the first, the second and every further person: rows of three, the most where it matters most."""
-APART_S = 0.5
-"""Faces closer in time than this look alike, so that the next moment is shown first."""
 ROWS_SHOWN = 120
 """Rows of the table behind the lanes; the JSON report has them all."""
-
-_CODECS = {"h264": "H.264", "hevc": "H.265 (HEVC)", "av1": "AV1", "vp8": "VP8", "vp9": "VP9", "mpeg4": "MPEG-4"}
-_CONTAINERS = {
-    "mp4": "MP4", "matroska": "Matroska or WebM", "avi": "AVI", "mpegts": "MPEG-TS", "mpeg": "MPEG", "flv": "FLV",
-    "gif": "GIF", "jpeg": "JPEG", "png": "PNG", "webp": "WebP", "heif": "HEIF (HEIC, AVIF)", "tiff": "TIFF",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +76,7 @@ def write_html(analysis: Analysis, record: Sequence[tuple[str, str]] = ()) -> st
     `record` is what the history adds, as (label, value): the run's identifier, the head of the log, the key.
     """
     level, sentence = words.headline(analysis.verdict)
-    css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    css = (TEMPLATES / "report.css").read_text(encoding="utf-8") + _sheet_foot(analysis.file.sha256)
     views = tuple(
         _finding_view(finding, analysis, f"f{number}") for number, finding in enumerate(analysis.findings, start=1)
     )
@@ -107,12 +91,12 @@ def write_html(analysis: Analysis, record: Sequence[tuple[str, str]] = ()) -> st
         sentence=sentence,
         score=words.percent(analysis.verdict.p_fake) if analysis.verdict.p_fake is not None else "",
         mark=_markup(charts.level_mark(analysis.verdict.level)),
-        reasons=[reason.text for reason in analysis.verdict.reasons[:REASONS_SHOWN]],
-        reasons_left=max(0, len(analysis.verdict.reasons) - REASONS_SHOWN),
+        reasons=[reason.text for reason in analysis.verdict.reasons[: content.REASONS_SHOWN]],
+        reasons_left=max(0, len(analysis.verdict.reasons) - content.REASONS_SHOWN),
         not_said=words.not_said(analysis.verdict),
-        facts=_facts(analysis.file),
+        facts=content.facts(analysis.file),
         findings=views,
-        all_reasons=[(where, reason.text, _compared(reason)) for where, reason in with_reasons],
+        all_reasons=[(where, reason.text, content.compared(reason)) for where, reason in with_reasons],
         key={
             "ring": _markup(charts.key_mark(Level.NONE_FOUND)),
             "diamond": _markup(charts.key_mark(Level.MODERATE)),
@@ -124,10 +108,17 @@ def write_html(analysis: Analysis, record: Sequence[tuple[str, str]] = ()) -> st
             (_markup(charts.level_mark(each)), LEVEL_WORDS[each], words.LEVEL_MEANINGS[each]) for each in LEVEL_WORDS
         ],
         record=list(record),
-        settings=_settings(analysis.settings),
-        timings=[(stage.replace("_", " ").removesuffix(" s"), f"{s:.2f} s") for stage, s in analysis.timings.items()],
+        settings=content.settings_rows(analysis.settings),
+        timings=content.timings_rows(analysis),
     )
     return page.rstrip() + "\n"
+
+
+def _sheet_foot(sha256: str) -> str:
+    """The rule by which every printed sheet says which file it is about."""
+    if not sha256.isalnum():
+        return ""
+    return f'@page {{ @bottom-left {{ content: "FakeLab report · SHA-256 {sha256}"; }} }}\n'
 
 
 @lru_cache(maxsize=1)
@@ -157,40 +148,13 @@ def _markup(trusted: str) -> Any:
     return Markup(trusted)
 
 
-def _facts(file: MediaInfo) -> list[tuple[str, str]]:
-    """The file's identity as (label, value), without what is unknown."""
-    size = f"{file.width_px} × {file.height_px} pixels" if file.width_px and file.height_px else ""
-    rate = f"{round(file.fps, 2):g} frames per second" if file.fps and math.isfinite(file.fps) else ""
-    if rate and file.variable_frame_rate:
-        rate += " on average (varies)"
-    codec = _codec(file.video_codec or file.audio_codec or "")
-    if file.kind is Kind.VIDEO and file.video_codec:
-        codec += f", sound {_codec(file.audio_codec)}" if file.audio_codec else ", no sound"
-    rotated = f" (stored turned by {file.rotation_deg}°)" if file.rotation_deg else ""
-    rows = [
-        ("Kind", f"{file.kind.value.capitalize()}, {_CONTAINERS.get(file.container, file.container)}"),
-        ("File size", words.byte_size(file.size_bytes)),
-        ("Length", words.length(file.duration_s) if file.duration_s else ""),
-        ("Picture", size + rotated if size else ""),
-        ("Frame rate", rate),
-        ("Codec", codec),
-    ]
-    return [(label, value) for label, value in rows if value]
-
-
-def _codec(name: str) -> str:
-    return _CODECS.get(name, name.upper() if len(name) <= 4 else name)
-
-
 def _finding_view(finding: Finding, analysis: Analysis, key: str) -> FindingView:
     ordered = words.by_suspicion(finding)
-    open_count = len(ordered) if len(ordered) <= PEOPLE_SHOWN + PEOPLE_SPARED else PEOPLE_SHOWN
+    open_count = content.people_shown(len(ordered))
     lines = words.thresholds(finding)
-    duration_s = _duration(finding, analysis.file)
+    duration_s = content.duration(finding, analysis.file)
     views = tuple(
-        _person_view(
-            person, finding, lines, duration_s, f"{key}-{person.person}", FACES_SHOWN[min(place, len(FACES_SHOWN) - 1)]
-        )
+        _person_view(person, finding, lines, duration_s, f"{key}-{person.person}", content.faces_shown(place))
         for place, person in enumerate(ordered)
     )
     rest = ordered[open_count:]
@@ -221,18 +185,10 @@ def _finding_view(finding: Finding, analysis: Analysis, key: str) -> FindingView
     )
 
 
-def _duration(finding: Finding, file: MediaInfo) -> float:
-    """Seconds that the time line spans; 0 where there is no time line."""
-    if file.kind is Kind.PHOTO:
-        return 0.0
-    last_s = max((face.time_s for person in finding.people for face in person.faces), default=0.0)
-    return max(0.0, *(each for each in (file.duration_s or 0.0, last_s) if math.isfinite(each)))
-
-
 def _person_view(
     person: PersonScore, finding: Finding, lines: Mapping[Level, float], duration_s: float, key: str, faces_max: int
 ) -> PersonView:
-    shown = _most_suspicious(person.faces, faces_max)
+    shown = content.most_suspicious(person.faces, faces_max)
     faces = tuple(view for face in shown if (view := _face_view(face, duration_s > 0)) is not None)
     known = {reason.text for reason in finding.reasons}
     return PersonView(
@@ -247,17 +203,6 @@ def _person_view(
         thumbnail=faces[0].crop if faces else None,
         faces=faces,
     )
-
-
-def _most_suspicious(faces: Sequence[FaceScore], at_most: int) -> list[FaceScore]:
-    """Faces with a crop from the highest score down, moments apart from each other before neighbours of one moment."""
-    ordered = sorted((face for face in faces if face.crop is not None), key=lambda face: (-face.p_fake, face.time_s))
-    apart: list[FaceScore] = []
-    neighbours: list[FaceScore] = []
-    for face in ordered:
-        near = any(abs(face.time_s - other.time_s) < APART_S for other in apart)
-        (neighbours if near else apart).append(face)
-    return (apart + neighbours)[:at_most]
 
 
 def _face_view(face: FaceScore, timed: bool) -> FaceView | None:
@@ -279,22 +224,3 @@ def _rows(people: Sequence[PersonScore]) -> list[tuple[str, str, str]]:
         for person in people
         for face in person.faces
     ]
-
-
-def _compared(reason: Reason) -> str:
-    """The comparison behind a reason, unless its sentence holds both numbers already."""
-    if reason.measured is None or reason.limit is None:
-        return ""
-    measured, limit = words.figure(reason.measured), words.figure(reason.limit)
-    return "" if measured in reason.text and limit in reason.text else f"measured {measured}, limit {limit}"
-
-
-def _settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    from fakelab.reports.json_report import plain
-
-    def shown(value: Any) -> str:
-        if value is None:
-            return "not set"
-        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-    return [(name, shown(plain(value))) for name, value in settings.items()]

@@ -21,12 +21,31 @@ _STOPS = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252,
 
 def crop_uri(crop: Image) -> str:
     """A (size, size, 3) RGB crop as a JPEG data URI."""
-    return _jpeg_uri(_fitted(crop))
+    return _uri(crop_jpeg(crop))
 
 
 def overlay_uri(crop: Image, heat_map: NDArray[np.float32]) -> str:
     """The crop in dim grey under its (h, w) 0..1 heat map, as a JPEG data URI; brighter = higher."""
-    return _jpeg_uri(overlay(crop, heat_map))
+    return _uri(overlay_jpeg(crop, heat_map))
+
+
+def crop_jpeg(crop: Image) -> bytes:
+    """A (size, size, 3) RGB crop as a JPEG file of at most `SIDE_PX` on a side."""
+    return _jpeg(_fitted(crop))
+
+
+def overlay_jpeg(crop: Image, heat_map: NDArray[np.float32]) -> bytes:
+    """The crop in dim grey under its heat map, as a JPEG file."""
+    return _jpeg(overlay(crop, heat_map))
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    """A (H, W, 3) RGB or (H, W) grey picture as a PNG file, without loss."""
+    from PIL import Image as Pil
+
+    buffer = io.BytesIO()
+    Pil.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def overlay(crop: Image, heat_map: NDArray[np.float32]) -> Image:
@@ -60,10 +79,14 @@ def _fitted(image: Image) -> Image:
     return np.asarray(Pil.fromarray(image).resize(size, Pil.Resampling.LANCZOS))
 
 
-def _jpeg_uri(image: Image) -> str:
+def _jpeg(image: Image) -> bytes:
     from PIL import Image as Pil
 
     buffer = io.BytesIO()
     # Full colour resolution: halved chroma is itself a trace that an eye could take for evidence.
     Pil.fromarray(np.ascontiguousarray(image)).save(buffer, "JPEG", quality=_QUALITY, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return buffer.getvalue()
+
+
+def _uri(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

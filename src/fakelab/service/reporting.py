@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.errors import UsageError
-from fakelab.reports import WRITERS
+from fakelab.reports import BINARY_WRITERS, WRITERS
 from fakelab.reports.json_report import dumps
 from fakelab.reports.read_json import read_document
 from fakelab.service.chain import Event
 from fakelab.service.history import History
 from fakelab.service.seal import Signer, fingerprint
 
-FORMATS = {"html": ".html", "json": ".json", "text": ".txt"}
+FORMATS = {"html": ".html", "pdf": ".pdf", "zip": ".zip", "json": ".json", "text": ".txt"}
 """Format -> ending of the file's name."""
 
 
@@ -33,7 +33,12 @@ def write_report(history: History, run: str, form: str, record: Sequence[tuple[s
     if "error" in document:
         raise UsageError(f"run {run} has no report in this format", "its file could not be read", "Use --format json.")
     known = {each.name for each in history.artifacts(run)}
-    return WRITERS[form](read_document(document, lambda name: _picture(history, run, name, known)), record).encode()
+    analysis = read_document(document, lambda name: _picture(history, run, name, known))
+    if form in BINARY_WRITERS:
+        with io.BytesIO() as out:
+            BINARY_WRITERS[form](analysis, out, dict(record) or None)
+            return out.getvalue()
+    return WRITERS[form](analysis, record).encode()
 
 
 def sealed_report(history: History, run: str, form: str, signer: Signer, *, actor: str) -> bytes:
@@ -55,9 +60,11 @@ def _record(history: History, run: str, told: Event, signer: Signer, now: str) -
         ("Log", f"event {told.seq}, hash {told.hash}"),
         ("Signed", f"{now} with the key {fingerprint(signer.public_key)}; check it with `fakelab verify-report`"),
     ]
-    for each in history.reviews(run):
+    for number, each in enumerate(history.reviews(run), start=1):
         notes = f" Notes: {each.notes}" if each.notes else ""
-        rows.append(("Analyst", f"{each.conclusion} ({each.actor}, {each.at}; not the machine's result).{notes}"))
+        rows.append(
+            (f"Analyst {number}", f"{each.conclusion} ({each.actor}, {each.at}; not the machine's result).{notes}")
+        )
     return rows
 
 

@@ -171,6 +171,9 @@ def _attach(report: bytes, form: str, line: bytes) -> bytes:
     if form not in _LINES:
         raise UsageError(f"a report in the format '{form}' cannot be sealed", "", f"Use {', '.join(SEALED_FORMATS)}.")
     before, after = _LINES[form]
+    if form == "pdf":
+        # Readers look for the end of a PDF in its last 1,024 bytes: it stands behind the seal once more.
+        after += _end_of_pdf(report)
     if form == "json":
         if not report.endswith(_END_OF_JSON):
             raise UsageError("the JSON report cannot be sealed", "it does not end like ours", "")
@@ -187,10 +190,19 @@ def _detach(data: bytes, form: str) -> tuple[bytes, bytes]:
             raise UsageError("the report bears no seal", "", "Only reports of `fakelab report` are sealed.")
         return data[: at + 20] + b"\0\0", data[at + 22 :]
     before, after = _LINES[form]
+    if form == "pdf":
+        after += _end_of_pdf(data)
     match = re.search(re.escape(before) + rb"([A-Za-z0-9_=-]+)" + re.escape(after) + rb"\Z", data)
     if match is None:
         raise UsageError("the report bears no seal", "", "Only reports of `fakelab report` are sealed.")
+    if form == "pdf" and _end_of_pdf(data[: match.start()]) != _end_of_pdf(data):
+        raise UsageError("the report was altered after it was signed", "its two ends are not the same", _DO)
     return data[: match.start()] + (_END_OF_JSON if form == "json" else b""), match[1]
+
+
+def _end_of_pdf(data: bytes) -> bytes:
+    """What a PDF ends with: where its table of objects lies, and %%EOF; empty if it is not there."""
+    return data[at:] if (at := data.rfind(b"startxref")) >= 0 else b""
 
 
 def _key(path: Path) -> Ed25519PrivateKey:
