@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import analysis_maker as maker
 import pytest
 
+import analysis_maker as maker
 from fakelab.records import Analysis
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-import analysis_maker as maker
 import pytest
 
+import analysis_maker as maker
 from fakelab.records import Level, TimeRange
 from fakelab.reports import charts
 

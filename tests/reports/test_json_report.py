@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-import analysis_maker as maker
 import jsonschema
 import numpy as np
 import pytest
 
+import analysis_maker as maker
 from fakelab.records import Analysis, Level, Verdict
 from fakelab.reports import json_report
 from fakelab.reports.json_report import document, dumps_line, error_document, write_json, write_jsonl

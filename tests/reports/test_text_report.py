@@ -3,7 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import analysis_maker as maker
-
 from fakelab.records import Analysis, Level
 from fakelab.reports.text import write_text
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import math
 
-import analysis_maker as maker
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import analysis_maker as maker
 from fakelab.records import Level, Verdict
 from fakelab.reports import words
 
