@@ -121,8 +121,9 @@ def test_the_readme_names_both_commands_every_room_and_the_exit_codes() -> None:
 
 def test_every_verb_has_a_file_of_its_own() -> None:
     for verb, (module, _) in VERBS.items():
-        assert (PACKAGE / "cli" / f"{verb}.py").is_file()
-        assert module == f"fakelab.cli.{verb}"
+        name = verb.replace("-", "_")
+        assert (PACKAGE / "cli" / f"{name}.py").is_file()
+        assert module == f"fakelab.cli.{name}"
 
 
 def test_the_ci_runs_the_checks_and_the_tests_and_nothing_else() -> None:

@@ -46,3 +46,17 @@ def test_luma_weighs_colours_as_the_eye_does() -> None:
     green, blue = np.zeros((2, 4, 4, 3), np.uint8)
     green[:, :, 1], blue[:, :, 2] = 255, 255
     assert luma(green) > 3 * luma(blue) > 0
+
+
+def test_a_perceptual_hash_stays_when_the_picture_is_rescaled_compressed_or_brightened() -> None:
+    from fakelab.media.degrade import photo_codec
+    from fakelab.media.quality import perceptual_hash
+    from fakelab.service.history import SIMILAR_BITS
+
+    y, x = np.mgrid[0:240, 0:320].astype(np.float32)
+    picture = np.stack([127 + 90 * np.sin(x / 37) * np.cos(y / 29)] * 3, axis=-1).astype(np.uint8)
+    mine = perceptual_hash(picture)
+    for other in (picture[::2, ::2], photo_codec(picture, "jpeg", 40), (picture * 0.8).astype(np.uint8)):
+        assert (mine ^ perceptual_hash(np.ascontiguousarray(other))).bit_count() <= SIMILAR_BITS // 2
+    assert (mine ^ perceptual_hash(np.ascontiguousarray(picture[:, ::-1]))).bit_count() > SIMILAR_BITS
+    assert 0 <= perceptual_hash(picture[:3, :3]) < 1 << 64

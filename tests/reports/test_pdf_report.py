@@ -132,7 +132,7 @@ def test_another_process_on_another_day_gives_the_same_bytes() -> None:
         "from fakelab.reports.pdf import write_pdf\n"
         "print(hashlib.sha256(write_pdf(analysis_maker.named('\u0635\u0648\u0631\u0629.mp4'))).hexdigest())"
     )
-    folder = os.path.dirname(__file__)
+    folder = os.path.dirname(maker.__file__)
     days = ({"SOURCE_DATE_EPOCH": "1", "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "1"}, {"TZ": "UTC", "PYTHONHASHSEED": "2"})
     hashes = {
         subprocess.run(
