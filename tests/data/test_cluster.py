@@ -25,6 +25,7 @@ from fakelab.data.split import split_rows
 from fakelab.data.store import FaceStore
 from fakelab.errors import DataError, EnvironmentBrokenError, UnknownNameError
 from fakelab.faces.find import make_finder
+from portrait_maker import face_crop
 
 
 def store_of(crops: Any, points: Any, score: Any = None) -> FaceStore:
@@ -53,7 +54,7 @@ def test_a_similarity_is_found_again(degrees: float, scale: float, shift: tuple[
 
 @pytest.mark.parametrize("size", [100, 400])
 def test_the_points_of_a_face_lie_where_the_network_expects_them(size: int) -> None:
-    crop = make.face_crop(size)
+    crop = face_crop(size)
     found = make_finder("yunet")(crop)[0].landmarks
     assert found is not None
     leaning = cv2.getRotationMatrix2D((size / 2, size / 2), 25, 0.8)
@@ -72,9 +73,9 @@ def test_one_face_is_near_itself_and_far_from_a_stranger() -> None:
         embed = make_embedder()
     except EnvironmentBrokenError as error:
         pytest.skip(str(error))
-    points = make_finder("yunet")(make.face_crop(224))[0].landmarks
+    points = make_finder("yunet")(face_crop(224))[0].landmarks
     assert points is not None
-    chips = [cut_chip(make.face_crop(224, seed), points) for seed in (0, 1)]
+    chips = [cut_chip(face_crop(224, seed), points) for seed in (0, 1)]
     first, second = (embed(chip) for chip in chips)
     noise = np.random.default_rng(0).integers(0, 255, (CHIP_PX, CHIP_PX, 3)).astype(np.uint8)
     assert first.shape == (128,)
@@ -155,7 +156,7 @@ def test_a_cluster_stays_in_one_split_whatever_its_files_are_called(tmp_path: Pa
 
 def test_the_contact_sheet_shows_every_cluster_and_runs_no_script(tmp_path: Path) -> None:
     rows = [make.row("<script>x.mp4"), make.row("b.mp4"), make.row("c.mp4", "fake")]
-    crops = np.stack([make.face_crop(32, seed) for seed in range(3)])
+    crops = np.stack([face_crop(32, seed) for seed in range(3)])
     store = store_of(crops, np.zeros((3, 5, 2), np.float32))
     target = tmp_path / "sheet.html"
     contact_sheet(rows, store, np.array([0, 1, 2]), np.array([0, 1, 2]), np.array([0, 0, 1]), target)

@@ -23,6 +23,7 @@ from fakelab.data.prepare import Choices, prepare
 from fakelab.data.spool import Spool
 from fakelab.data.store import open_store
 from fakelab.errors import DataError, UnknownNameError
+from portrait_maker import face_crop
 
 SMALL = Choices(size_px=64, bursts=2)
 
@@ -40,7 +41,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     make.write_clip(folder / "two.mp4")
     make.write_picture(folder / "wide.png", make.portrait())
-    make.write_picture(folder / "tight.png", make.face_crop(300, 3))
+    make.write_picture(folder / "tight.png", face_crop(300, 3))
     make.write_picture(folder / "nobody.png", np.full((120, 160, 3), 90, np.uint8))
     (folder / "words.jpg").write_text("words")
     return make.manifest(

@@ -12,6 +12,7 @@ from fakelab.data.manifest import Row, find_leaks, read_manifest
 from fakelab.data.sources import SETS, Wishes, add, write_added
 from fakelab.data.split import split_rows
 from fakelab.errors import DataError, UnknownNameError
+from portrait_maker import face_crop
 
 QUICK = Wishes(hashed=False)
 
@@ -238,7 +239,7 @@ def test_wilddeepfake(tmp_path: Path) -> None:
 def test_two_folders(tmp_path: Path) -> None:
     """Told by their first bytes: words are no media, whatever they are called."""
     for name in ("real/ann.png", "fake/ann.png", "real/ben/1.png", "fake/ben/2.png", "fake/cem.bin"):
-        make.write_picture(tmp_path / f"{name}.png", make.face_crop(32)).rename(tmp_path / name)
+        make.write_picture(tmp_path / f"{name}.png", face_crop(32)).rename(tmp_path / name)
     make.touch(tmp_path, "real/words.jpg")
     rows = rows_of("folders", tmp_path)
     assert {name: (r.label, r.group) for name, r in rows.items()} == {

@@ -12,6 +12,7 @@ from fakelab.data.manifest import Row
 from fakelab.data.spool import NUMBERS, Prepared
 from fakelab.data.statistics import draw, markdown, statistics
 from fakelab.data.store import FaceStore, open_store, write_store
+from portrait_maker import face_crop
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def rows(tmp_path: Path) -> list[Row]:
     """A clip and two photos of one person, one of another, a file that is gone."""
     media_maker.make_video(tmp_path / "a.mp4", 5)
     for name in ("b.png", "c.png", "d.png"):
-        make.write_picture(tmp_path / name, make.face_crop(32))
+        make.write_picture(tmp_path / name, face_crop(32))
     made = [
         make.row("a.mp4", "fake", "ann", split="train", original="o1"),
         make.row("b.png", "real", "ann", split="train", original="o1"),

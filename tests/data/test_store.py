@@ -15,6 +15,7 @@ from fakelab.data.spool import FoundCrop
 from fakelab.data.store import STORE_SPEC, open_store
 from fakelab.errors import DataError
 from fakelab.faces.find import make_finder
+from portrait_maker import face_crop
 
 SIZE = STORE_SPEC.size_px
 
@@ -27,7 +28,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A manifest of a wide picture, a tight crop, a picture of no face, and a file that is missing."""
     folder = tmp_path_factory.mktemp("pictures")
     make.write_picture(folder / "wide.png", make.portrait())
-    make.write_picture(folder / "tight.png", make.face_crop(300, 3))
+    make.write_picture(folder / "tight.png", face_crop(300, 3))
     make.write_picture(folder / "nobody.png", np.full((120, 160, 3), 90, np.uint8))
     return make.manifest(
         folder,
@@ -70,7 +71,7 @@ def test_rows_without_a_face_or_a_file_are_counted(built: Path) -> None:
 
 def test_a_wide_picture_is_cut_around_its_face_and_a_tight_one_is_only_resized(built: Path) -> None:
     store = open_store(built)
-    resized = cv2.resize(make.face_crop(300, 3), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    resized = cv2.resize(face_crop(300, 3), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     assert np.array_equal(store.crops[1], resized)
     face = make_finder("yunet")(make.portrait())[0]
     assert store.side_px[0] == pytest.approx(max(face.box[2:]) * STORE_SPEC.margin, rel=0.02)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.data.store import FaceStore
 from fakelab.records import Image
 from fakelab.training.pairs import PairSource
+from portrait_maker import face_crop
 
-FACE = (120, 30, 210)
-"""x, y and side of a square around the face in the portrait."""
 POINTS = np.array([[0.34, 0.42], [0.64, 0.42], [0.5, 0.6], [0.37, 0.75], [0.62, 0.75]], np.float32)
 """Right eye, left eye, nose, right and left mouth corner, as shares of a crop."""
 
@@ -26,25 +23,6 @@ class Row(NamedTuple):
     source: str
     group: str
     split: str
-
-
-@lru_cache(maxsize=1)
-def portrait() -> Image:
-    """(512, 512, 3): Eileen Collins by NASA, public domain, out of scikit-image."""
-    from skimage import data
-
-    return np.asarray(data.astronaut(), dtype=np.uint8)
-
-
-@lru_cache(maxsize=64)
-def face_crop(size: int, seed: int = 0) -> Image:
-    """The face, lighter or darker and a little shifted by the seed."""
-    rng = np.random.default_rng(seed)
-    x, y, side = FACE
-    x, y = x + int(rng.integers(-8, 9)), y + int(rng.integers(-8, 9))
-    cut = portrait()[y : y + side, x : x + side].astype(np.float32) * rng.uniform(0.7, 1.1) + rng.uniform(-10, 10)
-    small = cv2.resize(np.clip(cut, 0, 255).astype(np.uint8), (size, size), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, dtype=np.uint8)
 
 
 def mesh(size: int) -> NDArray[np.float32]:

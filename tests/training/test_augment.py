@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import portrait_maker
 from fakelab.records import Image
 from fakelab.training import augment
 from fakelab.training.augment import AUGMENTS, Mask
@@ -20,7 +21,7 @@ def rng(seed: int) -> np.random.Generator:
 
 
 def crop(seed: int = 0) -> Image:
-    return lab.face_crop(SIZE, seed)
+    return portrait_maker.face_crop(SIZE, seed)
 
 
 def square() -> tuple[Image, Mask]:

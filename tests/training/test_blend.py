@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import portrait_maker
 from fakelab.records import Image
 from fakelab.training import blend
 from fakelab.training.blend import cross_blend, face_mask, nearest_pose, paste, self_blend
@@ -24,7 +25,7 @@ def rng(seed: int) -> np.random.Generator:
 
 
 def crop(seed: int = 0) -> Image:
-    return lab.face_crop(SIZE, seed)
+    return portrait_maker.face_crop(SIZE, seed)
 
 
 def middle(mask: NDArray[np.float32]) -> tuple[float, float]:

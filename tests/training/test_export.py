@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import lab_maker as lab
 import numpy as np
 import pytest
+
+import portrait_maker
 
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 pytest.importorskip("timm", reason="the extra 'train' is not installed")
@@ -39,7 +40,7 @@ def normal(crops: Any, mean: Any, std: Any) -> Any:
 
 
 def crops(count: int) -> list[Any]:
-    return [lab.face_crop(224, seed) for seed in range(count)]
+    return [portrait_maker.face_crop(224, seed) for seed in range(count)]
 
 
 # -- one ONNX file -------------------------------------------------------------------------------------------------
@@ -163,7 +164,7 @@ def tuned(clip: FaceNet) -> Iterator[FaceNet]:
 
 def varied() -> list[Any]:
     """The face as it is, upside down, with its colours inverted and blurred; two other places; noise; nothing."""
-    face, picture = lab.face_crop(224, 0), lab.portrait()
+    face, picture = portrait_maker.face_crop(224, 0), portrait_maker.portrait()
     return [
         face,
         np.ascontiguousarray(face[::-1]),

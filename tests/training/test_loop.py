@@ -11,6 +11,8 @@ import lab_maker as lab
 import numpy as np
 import pytest
 
+import portrait_maker
+
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 pytest.importorskip("timm", reason="the extra 'train' is not installed")
 pytest.importorskip("matplotlib", reason="the extra 'train' is not installed")
@@ -293,7 +295,7 @@ def test_the_check_scores_the_averaged_network_and_leaves_the_other_as_it_was(
     config: TrainConfig, tmp_path: Path
 ) -> None:
     made = trainer(replace(config, head="linear"), tmp_path)
-    crops = np.stack([lab.face_crop(SIZE, seed) for seed in range(3)])
+    crops = np.stack([portrait_maker.face_crop(SIZE, seed) for seed in range(3)])
     plain = made.score(crops)
     before = {name: value.clone() for name, value in made.network.state_dict().items()}
     made.ema = {name: value + 1.0 for name, value in made.ema.items()}
@@ -308,7 +310,7 @@ def test_the_check_scores_the_averaged_network_and_leaves_the_other_as_it_was(
 def test_scores_are_the_same_twice_though_dropout_is_trained_with(config: TrainConfig, tmp_path: Path) -> None:
     made = trainer(replace(config, dropout=0.9), tmp_path)
     made.network.train()
-    crops = np.stack([lab.face_crop(SIZE, seed) for seed in range(4)])
+    crops = np.stack([portrait_maker.face_crop(SIZE, seed) for seed in range(4)])
     assert np.array_equal(made.score(crops), made.score(crops))
 
 
