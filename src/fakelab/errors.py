@@ -42,6 +42,11 @@ class FakeLabError(Exception):
             text += "."
         return f"{text} {self.do}".rstrip()
 
+    @property
+    def code(self) -> str:
+        """The error's class as a stable word for machines: notfound, damagedmedia, limit, ..."""
+        return type(self).__name__.removesuffix("Error").lower()
+
     def __reduce__(self) -> tuple[type[FakeLabError], tuple[str, str, str]]:
         return type(self), (self.what, self.why, self.do)
 

@@ -14,9 +14,8 @@ from fakelab.cli.diary import Diary
 from fakelab.cli.inputs import Inputs, gather
 from fakelab.cli.options import resolve, setting_flag
 from fakelab.cli.outputs import Output
-from fakelab.cli.terminal import Run, bar, make_app, one_of, print_error, safe
+from fakelab.cli.terminal import Run, bar, make_app, one_of, print_error, safe, score
 from fakelab.errors import FakeLabError, MediaError
-from fakelab.reports.words import percent
 from fakelab.settings import Settings
 
 FORMATS = ("text", "json", "jsonl", "html", "pdf", "zip")
@@ -150,7 +149,7 @@ class _Batch:
         if verdict.p_fake is None:
             self.silent.append((path, " ".join(reason.text for reason in verdict.reasons) or verdict.sentence))
         if self.output.result(path, analysis) is not None:
-            print(f"{verdict.level.value:<20} {_percent(verdict.p_fake):>5}  {safe(str(path))}")
+            print(f"{verdict.level.value:<20} {score(verdict.p_fake):>5}  {safe(str(path))}")
 
     def _failed(self, path: Path, error: FakeLabError) -> None:
         self.bad.append((path, error))
@@ -180,7 +179,3 @@ class _Batch:
         if any(self.levels[level] for level in reached):
             return 1
         return 3 if self.bad or self.silent else 0
-
-
-def _percent(p_fake: float | None) -> str:
-    return "-" if p_fake is None else percent(p_fake)

@@ -127,13 +127,14 @@ def _check(kept: History) -> int:
 
 
 def _delete(kept: History, ids: list[str], older_than: int | None) -> int:
+    from fakelab.reports.json_report import rfc3339
     from fakelab.service.origin import who
 
     if ids and older_than is not None:
         raise UsageError("--delete and --delete-older-than cannot be used together", "", "Give one of them.")
     if older_than is not None:
         before = datetime.now(UTC) - timedelta(days=older_than)
-        count = kept.prune(before.isoformat(timespec="milliseconds").replace("+00:00", "Z"), actor=who())
+        count = kept.prune(rfc3339(before), actor=who())
         print(f"{count} runs deleted")
         return 0
     # All must be known before the first is deleted.

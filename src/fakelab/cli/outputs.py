@@ -11,9 +11,8 @@ from pathlib import Path
 
 from fakelab.errors import EnvironmentBrokenError, FakeLabError, UsageError
 from fakelab.records import Analysis
-from fakelab.reports import BINARY_WRITERS, WRITERS
+from fakelab.reports import BINARY_WRITERS, SUFFIXES, WRITERS
 
-SUFFIXES = {"text": ".txt", "json": ".json", "jsonl": ".jsonl", "html": ".html", "pdf": ".pdf", "zip": ".zip"}
 _MOST_BYTES = 180
 """Of a report's name: file systems allow 255, and a suffix and a number must fit behind."""
 
@@ -64,8 +63,7 @@ class Output:
         if self.form in ("json", "jsonl"):
             from fakelab.reports.json_report import dumps, dumps_line, error_document
 
-            code = type(error).__name__.removesuffix("Error").lower()
-            document = error_document(str(path), path.name, code, error.what, error.why, error.do)
+            document = error_document(str(path), path.name, error.code, error.what, error.why, error.do)
             self._put(path, dumps(document) if self.form == "json" else dumps_line(document))
 
     def _put(self, path: Path, text: str) -> Path | None:

@@ -9,8 +9,7 @@ import typer
 
 from fakelab.cli.options import setting_flag
 from fakelab.cli.runs import opened
-from fakelab.cli.terminal import bar, make_app, safe
-from fakelab.reports.words import percent
+from fakelab.cli.terminal import bar, make_app, safe, score
 
 app = make_app("Analyse files of the history again with another model, and list what changed.")
 
@@ -56,12 +55,8 @@ def rescore(
                 changed += 1
                 was, now = each.before, each.again
                 print(
-                    f"{was.id} -> {now.id}  {was.level} {_score(was.p_fake)} -> {now.level} {_score(now.p_fake)}  "
+                    f"{was.id} -> {now.id}  {was.level} {score(was.p_fake)} -> {now.level} {score(now.p_fake)}  "
                     f"{safe(now.name)}"
                 )
     print(f"{done} analysed again with {chosen}, {changed} verdicts changed, {lost} not done.", file=sys.stderr)
     return 0 if not lost else 3 if done else 4
-
-
-def _score(p_fake: float | None) -> str:
-    return "-" if p_fake is None else percent(p_fake)

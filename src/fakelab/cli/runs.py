@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from fakelab.reports.words import percent
 from fakelab.settings import read_settings
 
 if TYPE_CHECKING:
@@ -29,10 +28,10 @@ def opened() -> Iterator[History]:
 
 def line(run: Run) -> str:
     """A run on one line: identifier, when, level, p_fake, name, tags, the analyst's conclusion."""
-    from fakelab.cli.terminal import safe
+    from fakelab.cli.terminal import safe, score
 
-    score = "-" if run.p_fake is None else percent(run.p_fake)
-    parts = [run.id, f"{run.started[:16].replace('T', ' ')}Z", f"{run.level:<17}", f"{score:>5}", safe(run.name)]
+    when = f"{run.started[:16].replace('T', ' ')}Z"
+    parts = [run.id, when, f"{run.level:<17}", f"{score(run.p_fake):>5}", safe(run.name)]
     parts += [f"[{safe(', '.join(run.tags))}]"] if run.tags else []
     parts += [f"concluded: {safe(run.conclusion)}"] if run.conclusion else []
     return "  ".join(parts)

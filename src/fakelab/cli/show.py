@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fakelab.cli.runs import opened
 from fakelab.cli.terminal import make_app, safe
+
+if TYPE_CHECKING:
+    from fakelab.service.history import History
 
 app = make_app("Show one analysis of the history, and what was done with it.")
 
@@ -40,12 +43,10 @@ def show(
     return 0
 
 
-def _print(history: object, run_id: str) -> None:
+def _print(history: History, run_id: str) -> None:
     from fakelab.reports import WRITERS
     from fakelab.reports.read_json import read_document
-    from fakelab.service.history import History
 
-    assert isinstance(history, History)
     run, document = history.get(run_id), history.document(run_id)
     if "error" in document:
         print(safe(f"{run.name}: {document['error']['what']}: {document['error']['why']}"))

@@ -60,6 +60,13 @@ def safe(text: str) -> str:
     )
 
 
+def score(p_fake: float | None) -> str:
+    """The score as a list shows it, in signs that every terminal has; a hyphen where there is none."""
+    from fakelab.reports.words import percent
+
+    return "-" if p_fake is None else percent(p_fake)
+
+
 def print_error(error: FakeLabError) -> None:
     """Prints what failed, why, and what to do, to stderr."""
     print(f"Error: {safe(error.what)}", file=sys.stderr)

@@ -13,12 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fakelab.errors import UsageError
 from fakelab.evaluation.metrics import auc, eer, refuse_hard_predictions, tpr_at_fpr, with_interval
 from fakelab.evaluation.run import read_list, read_results
-from fakelab.evaluation.tables import EVIDENCE, MIN_FILES, Result, worst_case
+from fakelab.evaluation.tables import EVIDENCE, MIN_FILES, Result, arrays, worst_case
 from fakelab.models.card import read_card, write_card
 from fakelab.records import ModelCard
 
@@ -62,23 +60,24 @@ def measured(results: Sequence[Result], thresholds: Mapping[str, Mapping[str, An
     scored = [each for each in results if each["p_fake"] is not None]
     row: dict[str, Any] = {"real": len(reals), "fake": len(fakes), "not_analysable": len(results) - len(scored)}
     if min(len(reals), len(fakes)) >= MIN_FILES:
-        p, fake, groups = _arrays(scored)
+        p, fake, groups = arrays(scored)
         refuse_hard_predictions(p)
-        value, (low, high) = auc(p, fake), _bounds(p, fake, groups)
-        row |= {"auc": _round(value), "auc_interval": [low, high], "eer": _round(eer(p, fake))}
-        row["auc_worst_case"] = _round(auc(*_arrays(worst_case(results))[:2]))
+        found = with_interval(auc, p, fake, groups)
+        row |= {"auc": _round(found.value), "auc_interval": [_round(found.low), _round(found.high)]}
+        row["eer"] = _round(eer(p, fake))
+        row["auc_worst_case"] = _round(auc(*arrays(worst_case(results))[:2]))
         row["tpr_at_5_percent_fpr"] = _round(tpr_at_fpr(p, fake, 0.05))
     if _by_these_lines(scored, thresholds):
         for name, part in (("real", reals), ("fake", fakes)):
             if part:
                 share = sum(each["level"] in EVIDENCE for each in part) / len(part)
                 row[f"{name}_at_moderate_or_strong"] = _round(share)
-    row["per_forgery"] = {
-        kind: _round(auc(*_arrays([each for each in scored if each["label"] == "real" or each["forgery"] == kind])[:2]))
+    per_forgery = {
+        kind: _round(auc(*arrays([each for each in scored if each["label"] == "real" or each["forgery"] == kind])[:2]))
         for kind in sorted({str(each.get("forgery") or "") for each in fakes})
         if kind and len(reals) >= MIN_FILES and sum(each["forgery"] == kind for each in fakes) >= MIN_FILES
     }
-    return row if row["per_forgery"] else {name: value for name, value in row.items() if name != "per_forgery"}
+    return row | ({"per_forgery": per_forgery} if per_forgery else {})
 
 
 def weak_spots(metrics: Mapping[str, Any]) -> list[str]:
@@ -148,17 +147,6 @@ def _refuse_another_model(card: ModelCard, measurement: Measurement) -> None:
 def _by_these_lines(scored: Sequence[Result], thresholds: Mapping[str, Mapping[str, Any]]) -> bool:
     lines = {(each["measured"].get("threshold_moderate"), each["kind"]) for each in scored if "kind" in each}
     return bool(lines) and all(line == thresholds.get(kind, {}).get("moderate") for line, kind in lines)
-
-
-def _bounds(p: Any, fake: Any, groups: list[str]) -> tuple[float, float]:
-    interval = with_interval(auc, p, fake, groups)
-    return _round(interval.low), _round(interval.high)
-
-
-def _arrays(results: Sequence[Result]) -> tuple[Any, Any, list[str]]:
-    p = np.array([each["p_fake"] for each in results], np.float64)
-    fake = np.array([each["label"] == "fake" for each in results], bool)
-    return p, fake, [f"{each['source']}:{each['group']}" for each in results]
 
 
 def _round(value: float) -> float:

@@ -51,6 +51,8 @@ def run(
     todo = [row for row in rows if row["path"] not in done]
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", encoding="utf-8") as file:
+        # A line that was cut off while it was written is done again.
+        file.truncate(_whole(out.read_bytes()))
         for number, result in enumerate(_results(todo, choices, jobs), start=len(rows) - len(todo) + 1):
             made_by = made_by or result["made_by"]
             if result["made_by"] not in (None, made_by):
@@ -69,22 +71,20 @@ def run(
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
-    """The results in a file that `run` wrote; a last line that was cut off while it was written is cut away.
-
-    Raises UsageError.
-    """
+    """The results in a file that `run` wrote, without a last line that was cut off. Raises UsageError."""
     try:
         data = path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            with path.open("r+b") as file:
-                file.truncate(len(whole))
-        results: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
+        results: list[dict[str, Any]] = [json.loads(line) for line in data[: _whole(data)].splitlines()]
     except (OSError, ValueError) as error:
         raise UsageError(
             f"the results {path} cannot be read", str(error), "Make them with `fakelab evaluate`."
         ) from error
     return results
+
+
+def _whole(data: bytes) -> int:
+    """How many bytes of a file of lines are whole lines."""
+    return data.rfind(b"\n") + 1
 
 
 def _results(rows: list[dict[str, str]], choices: dict[str, Any], jobs: int) -> Iterator[dict[str, Any]]:

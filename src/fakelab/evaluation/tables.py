@@ -46,7 +46,7 @@ def table(title: str, results: Sequence[Result], *, rounds: int = 2000) -> str:
         lines += ["", "| | value (95 % interval) |", "|---|---|"]
         lines.append(f"| AUC | {_auc(scored, rounds)} |")
         lines.append(f"| AUC, unscored files worst-case | {_auc(worst_case(results), rounds)} |")
-        p, fake = _arrays(scored)
+        p, fake, _ = arrays(scored)
         refuse_hard_predictions(p)
         lines.append(f"| average precision | {average_precision(p, fake):.3f} |")
         lines.append(f"| accuracy at p_fake .5 | {accuracy(p, fake):.3f} |")
@@ -106,14 +106,14 @@ def _source_row(source: str, mine: Sequence[Result], rounds: int) -> str:
 
 
 def _auc(results: Sequence[Result], rounds: int) -> str:
-    p, fake = _arrays(results)
-    groups = [f"{each['source']}:{each['group']}" for each in results]
-    return str(with_interval(auc, p, fake, groups, rounds=rounds))
+    return str(with_interval(auc, *arrays(results), rounds=rounds))
 
 
-def _arrays(results: Sequence[Result]) -> tuple[Any, Any]:
+def arrays(results: Sequence[Result]) -> tuple[Any, Any, list[str]]:
+    """p_fake (N,), whether each is a fake (N,), and the group that each is drawn with."""
     p = np.array([each["p_fake"] for each in results], np.float64)
-    return p, np.array([each["label"] == "fake" for each in results], bool)
+    fake = np.array([each["label"] == "fake" for each in results], bool)
+    return p, fake, [f"{each['source']}:{each['group']}" for each in results]
 
 
 def _enough(results: Sequence[Result]) -> bool:

@@ -7,45 +7,45 @@ one: what signs the report, as name -> value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from fakelab.records import Analysis
 
-__all__ = ["BINARY_WRITERS", "WRITERS", "BinaryWriter"]
+__all__ = ["BINARY_WRITERS", "SUFFIXES", "WRITERS", "BinaryWriter"]
 
 
-Record = Sequence[tuple[str, str]]
-"""What the history adds to a report, as (label, value): the run's identifier, the head of the log, the key."""
+Record = Mapping[str, str]
+"""What the history adds to a report, by its label: the run's identifier, the head of the log, the key."""
 
 
 class Writer(Protocol):
     """From an Analysis, and what the history adds, to a report."""
 
-    def __call__(self, analysis: Analysis, record: Record = ()) -> str:
+    def __call__(self, analysis: Analysis, record: Record | None = None) -> str:
         """The report as text."""
 
 
-def _text(analysis: Analysis, record: Record = ()) -> str:
+def _text(analysis: Analysis, record: Record | None = None) -> str:
     from fakelab.reports.text import write_text
 
     return write_text(analysis, record=record)
 
 
-def _json(analysis: Analysis, record: Record = ()) -> str:
+def _json(analysis: Analysis, record: Record | None = None) -> str:
     from fakelab.reports.json_report import write_json
 
     return write_json(analysis)
 
 
-def _jsonl(analysis: Analysis, record: Record = ()) -> str:
+def _jsonl(analysis: Analysis, record: Record | None = None) -> str:
     from fakelab.reports.json_report import write_jsonl
 
     return write_jsonl(analysis)
 
 
-def _html(analysis: Analysis, record: Record = ()) -> str:
+def _html(analysis: Analysis, record: Record | None = None) -> str:
     from fakelab.reports.html import write_html
 
     return write_html(analysis, record)
@@ -59,16 +59,16 @@ record: its seal does."""
 class BinaryWriter(Protocol):
     """Writes one analysis to a binary file."""
 
-    def __call__(self, analysis: Analysis, target: BinaryIO, seal: Mapping[str, str] | None = None) -> None: ...
+    def __call__(self, analysis: Analysis, target: BinaryIO, seal: Record | None = None) -> None: ...
 
 
-def _pdf(analysis: Analysis, target: BinaryIO, seal: Mapping[str, str] | None = None) -> None:
+def _pdf(analysis: Analysis, target: BinaryIO, seal: Record | None = None) -> None:
     from fakelab.reports.pdf import write_pdf
 
     target.write(write_pdf(analysis, seal))
 
 
-def _zip(analysis: Analysis, target: BinaryIO, seal: Mapping[str, str] | None = None) -> None:
+def _zip(analysis: Analysis, target: BinaryIO, seal: Record | None = None) -> None:
     from fakelab.reports.bundle import write_bundle
 
     write_bundle(analysis, target, seal)
@@ -76,3 +76,5 @@ def _zip(analysis: Analysis, target: BinaryIO, seal: Mapping[str, str] | None = 
 
 BINARY_WRITERS: dict[str, BinaryWriter] = {"pdf": _pdf, "zip": _zip}
 """Format name -> writer of bytes. Together with `WRITERS`, every format there is."""
+SUFFIXES = {"text": ".txt", "json": ".json", "jsonl": ".jsonl", "html": ".html", "pdf": ".pdf", "zip": ".zip"}
+"""Format name -> ending of a report's file."""

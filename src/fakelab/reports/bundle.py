@@ -106,8 +106,6 @@ def _faces(analysis: Analysis) -> Iterator[tuple[str, bytes]]:
 
 
 def _face(stem: str, face: FaceScore) -> Iterator[tuple[str, bytes]]:
-    import numpy as np
-
     from fakelab.reports import pictures
 
     if face.crop is None:
@@ -115,8 +113,7 @@ def _face(stem: str, face: FaceScore) -> Iterator[tuple[str, bytes]]:
     yield f"{stem}-face.png", pictures.png(face.crop)
     if face.heat_map is not None:
         yield f"{stem}-heat.png", pictures.png(pictures.overlay(face.crop, face.heat_map))
-        flat = np.nan_to_num(face.heat_map, nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1)
-        yield f"{stem}-map.png", pictures.png((flat * 255).round().astype(np.uint8))
+        yield f"{stem}-map.png", pictures.png(pictures.grey(face.heat_map))
 
 
 def _unlike(stem: str, taken: set[str]) -> str:

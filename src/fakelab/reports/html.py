@@ -70,10 +70,10 @@ class FindingView:
     measured: tuple[tuple[str, str, str], ...]
 
 
-def write_html(analysis: Analysis, record: Sequence[tuple[str, str]] = ()) -> str:
+def write_html(analysis: Analysis, record: Mapping[str, str] | None = None) -> str:
     """The page as text, to be written as UTF-8. All text is escaped, no script runs, nothing is fetched.
 
-    `record` is what the history adds, as (label, value): the run's identifier, the head of the log, the key.
+    `record` is what the history adds, by its label: the run's identifier, the head of the log, the key.
     """
     level, sentence = words.headline(analysis.verdict)
     css = (TEMPLATES / "report.css").read_text(encoding="utf-8") + _sheet_foot(analysis.file.sha256)
@@ -107,7 +107,7 @@ def write_html(analysis: Analysis, record: Sequence[tuple[str, str]] = ()) -> st
         meanings=[
             (_markup(charts.level_mark(each)), LEVEL_WORDS[each], words.LEVEL_MEANINGS[each]) for each in LEVEL_WORDS
         ],
-        record=list(record),
+        record=list((record or {}).items()),
         settings=content.settings_rows(analysis.settings),
         timings=content.timings_rows(analysis),
     )

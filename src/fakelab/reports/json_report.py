@@ -78,7 +78,7 @@ def document(analysis: Analysis) -> Document:
         "findings": [_finding(each) for each in analysis.findings],
         "models": [dict(each) for each in analysis.models],
         "timings": {stage: _number(each) for stage, each in analysis.timings.items() if math.isfinite(each)},
-        "started": _rfc3339(analysis.started),
+        "started": rfc3339(analysis.started),
         "settings": plain(analysis.settings),
         "versions": dict(analysis.versions),
         "warnings": list(analysis.warnings),
@@ -97,7 +97,7 @@ def error_document(
     """
     failed = f"{what}: {why}" if why else what
     text = " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in (failed, do) if part)
-    unknown: Document = dict.fromkeys(_FILE_FIELDS)
+    unknown: Document = dict.fromkeys(FILE_FIELDS)
     doc: Document = {
         "schema": SCHEMA_ID,
         "file": {
@@ -118,7 +118,7 @@ def error_document(
         "findings": [],
         "models": [],
         "timings": {},
-        "started": _rfc3339(started or datetime.now(UTC)),
+        "started": rfc3339(started or datetime.now(UTC)),
         "settings": {},
         "versions": {},
         "warnings": [],
@@ -128,7 +128,7 @@ def error_document(
     return cleaned
 
 
-_FILE_FIELDS = (
+FILE_FIELDS = (
     "sha256",
     "kind",
     "container",
@@ -148,7 +148,7 @@ _VIDEO_ONLY = {"duration_s", "fps", "video_codec", "video_bitrate_bps", "frames_
 
 
 def _file(info: MediaInfo) -> Document:
-    values = {name: plain(getattr(info, name)) for name in _FILE_FIELDS}
+    values = {name: plain(getattr(info, name)) for name in FILE_FIELDS}
     nulls = [name for name, value in values.items() if value is None]
     why = {name: _why_unknown(info.kind, name) for name in nulls}
     seen = {"phash": list(info.phash)} if info.phash else {}
@@ -259,7 +259,8 @@ def _number(value: float) -> float | None:
     return round(float(value), _DIGITS) if math.isfinite(value) else None
 
 
-def _rfc3339(moment: datetime) -> str:
+def rfc3339(moment: datetime) -> str:
+    """A moment as RFC 3339 in UTC with milliseconds; one without a zone is taken as UTC."""
     utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -277,7 +278,7 @@ def plain(value: Any) -> Any:
         case Real():
             return _number(float(value))
         case datetime():
-            return _rfc3339(value)
+            return rfc3339(value)
         case Mapping():
             return {str(key): plain(each) for key, each in value.items()}
         case set() | frozenset():

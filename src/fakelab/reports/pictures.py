@@ -48,6 +48,12 @@ def png(image: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
+def grey(heat_map: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A (h, w) 0..1 heat map as a grey picture of its cells, 0 black to 1 white. NaN counts as 0."""
+    flat = np.nan_to_num(heat_map, nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1)
+    return np.asarray((flat * 255).round(), dtype=np.uint8)
+
+
 def overlay(crop: Image, heat_map: NDArray[np.float32]) -> Image:
     """The picture behind `overlay_uri`, at most `SIDE_PX` on a side. NaN counts as 0."""
     from PIL import Image as Pil

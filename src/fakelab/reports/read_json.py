@@ -26,6 +26,7 @@ from fakelab.records import (
     TimeRange,
     Verdict,
 )
+from fakelab.reports.json_report import FILE_FIELDS
 
 Doc = Mapping[str, Any]
 Picture = Callable[[str], NDArray[np.uint8] | None]
@@ -65,30 +66,12 @@ def read_document(doc: Doc, picture: Picture = lambda name: None) -> Analysis:
     )
 
 
-_FILE_FIELDS = (
-    "name",
-    "sha256",
-    "size_bytes",
-    "container",
-    "width_px",
-    "height_px",
-    "duration_s",
-    "fps",
-    "variable_frame_rate",
-    "rotation_deg",
-    "video_codec",
-    "audio_codec",
-    "video_bitrate_bps",
-    "frames_count",
-)
-
-
 def _file(file: Doc) -> MediaInfo:
     path = file["path"]
     if "path_base64" in file:
         path = os.fsdecode(base64.b64decode(file["path_base64"]))
-    values = {name: file[name] for name in _FILE_FIELDS}
-    return MediaInfo(path=path, kind=Kind(file["kind"]), phash=tuple(file.get("phash", ())), **values)
+    values = {name: file[name] for name in ("name", *FILE_FIELDS)} | {"kind": Kind(file["kind"])}
+    return MediaInfo(path=path, phash=tuple(file.get("phash", ())), **values)
 
 
 def _finding(finding: Doc, picture: Picture) -> Finding:

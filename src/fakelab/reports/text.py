@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
 from fakelab.records import LEVEL_WORDS, Analysis, Finding, PersonScore
 from fakelab.reports import words
@@ -13,12 +13,12 @@ PEOPLE_SHOWN = 8
 
 
 def write_text(
-    analysis: Analysis, colour: bool = False, width: int = 88, record: Sequence[tuple[str, str]] = ()
+    analysis: Analysis, colour: bool = False, width: int = 88, record: Mapping[str, str] | None = None
 ) -> str:
     """The report as plain lines of at most `width` columns where words allow it, ending in a newline.
 
     `colour` adds bold and faint, never a hue: green would read as a clearance, and nothing here clears a file. `record`
-    is what the history adds, as (label, value).
+    is what the history adds, by its label.
     """
     lines: list[str] = []
     level, sentence = words.headline(analysis.verdict)
@@ -34,7 +34,9 @@ def write_text(
     lines += _section("File and model", list(_facts(analysis)), colour)
     if analysis.warnings:
         lines += _section("Warnings", _bullets(list(analysis.warnings), width), colour)
-    lines += _section("Record", [f"  {label:<10} {words.safe(value)}" for label, value in record], colour)
+    lines += _section(
+        "Record", [f"  {label:<10} {words.safe(value)}" for label, value in (record or {}).items()], colour
+    )
     return "\n".join(lines) + "\n"
 
 

@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session, undefer
 
 from fakelab.errors import EnvironmentBrokenError, FakeLabError, UsageError, unknown_name
 from fakelab.records import Analysis
-from fakelab.reports.json_report import document, error_document
+from fakelab.reports.json_report import document, error_document, rfc3339
 from fakelab.service.chain import START, Event, canonical
 from fakelab.service.database import WRITE, ArtifactRow, EventRow, ReviewRow, RunRow, TagRow, open_database
 from fakelab.service.origin import hardware, pictures
@@ -66,7 +66,7 @@ class History:
             actor=actor,
             acquired=acquired,
             owner=owner,
-            ended=_time(datetime.now(UTC)),
+            ended=rfc3339(datetime.now(UTC)),
             place=_text(os.path.abspath(analysis.file.path)),
             phash=analysis.file.phash,
             artifacts=pictures(analysis) if keep_faces else {},
@@ -76,9 +76,8 @@ class History:
         self, path: str | Path, error: FakeLabError, *, actor: str, acquired: str = "path", owner: str = LOCAL
     ) -> Run:
         """Keeps that a file could not be analysed, and why."""
-        code = type(error).__name__.removesuffix("Error").lower()
-        doc = error_document(str(path), Path(path).name, code, error.what, error.why, error.do)
-        now, place = _time(datetime.now(UTC)), os.path.abspath(path)
+        doc = error_document(str(path), Path(path).name, error.code, error.what, error.why, error.do)
+        now, place = rfc3339(datetime.now(UTC)), os.path.abspath(path)
         return self.add_document(doc, actor=actor, acquired=acquired, owner=owner, ended=now, place=_text(place))
 
     def add_document(
@@ -150,7 +149,7 @@ class History:
         if not conclusion.strip():
             raise UsageError("a review needs a conclusion", "", "Write what you concluded in a few words.")
         run = self.get(run).id
-        row = ReviewRow(run=run, at=_time(datetime.now(UTC)), actor=actor, conclusion=conclusion.strip(), notes=notes)
+        row = ReviewRow(run=run, at=rfc3339(datetime.now(UTC)), actor=actor, conclusion=conclusion.strip(), notes=notes)
         made = Review(row.at, row.actor, row.conclusion, row.notes)
         with self._writing() as session:
             session.add(row)
@@ -285,15 +284,16 @@ class History:
 
     def artifact(self, run: str, name: str) -> bytes:
         """A derived file's bytes. Raises UnknownNameError, and EnvironmentBrokenError where they were altered."""
-        known = {each.name: each for each in self.artifacts(run)}
-        if name not in known:
-            raise unknown_name("file of this run", name, known)
+        with self.reading() as session:
+            row = session.get(ArtifactRow, (run, name))
+        if row is None:
+            raise unknown_name("file of this run", name, [each.name for each in self.artifacts(run)])
         path = self.files_of(run) / name
         try:
             data = path.read_bytes()
         except OSError as error:
             raise EnvironmentBrokenError(f"'{path}' cannot be read", str(error.strerror), "") from error
-        if hashlib.sha256(data).hexdigest() != known[name].sha256:
+        if hashlib.sha256(data).hexdigest() != row.sha256:
             raise EnvironmentBrokenError(f"'{path}' was altered", "its hash does not fit the record", "")
         return data
 
@@ -369,7 +369,7 @@ class History:
     def _append(self, session: Session, actor: str, action: str, run: str, detail: Mapping[str, Any]) -> Event:
         last = session.scalar(select(EventRow).order_by(EventRow.seq.desc()).limit(1))
         seq, before = (last.seq + 1, last.hash) if last else (1, START)
-        made = Event(seq, _time(datetime.now(UTC)), actor, action, run, dict(detail), before)
+        made = Event(seq, rfc3339(datetime.now(UTC)), actor, action, run, dict(detail), before)
         session.add(
             EventRow(
                 seq=made.seq,
@@ -462,10 +462,6 @@ def _new_id() -> str:
     """16 characters that no page address, file system or spreadsheet stumbles over; 80 random bits."""
     alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
     return "".join(secrets.choice(alphabet) for _ in range(16))
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def event_of(row: EventRow) -> Event:

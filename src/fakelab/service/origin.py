@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import platform
 from pathlib import Path
@@ -36,18 +35,16 @@ def hardware() -> str:
 
 def pictures(analysis: Analysis) -> dict[str, bytes]:
     """The faces and heat maps that a report shows, as PNG files by name."""
-    from PIL import Image
+    from fakelab.reports.pictures import grey, png
 
     files: dict[str, bytes] = {}
     for finding in analysis.findings:
         for person in finding.people:
             for number, face in enumerate(person.faces):
-                for part, pixels in (("crop", face.crop), ("map", face.heat_map)):
-                    if pixels is None:
-                        continue
-                    if part == "map":
-                        pixels = (pixels.clip(0, 1) * 255).round().astype("uint8")
-                    with io.BytesIO() as out:
-                        Image.fromarray(pixels).save(out, "PNG")
-                        files[face_name(finding.detector, person.person, number, part)] = out.getvalue()
+                for part, pixels in (
+                    ("crop", face.crop),
+                    ("map", None if face.heat_map is None else grey(face.heat_map)),
+                ):
+                    if pixels is not None:
+                        files[face_name(finding.detector, person.person, number, part)] = png(pixels)
     return files

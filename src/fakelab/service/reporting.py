@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,23 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.errors import UsageError
-from fakelab.reports import BINARY_WRITERS, WRITERS
+from fakelab.reports import BINARY_WRITERS, SUFFIXES, WRITERS
 from fakelab.reports.json_report import dumps
 from fakelab.reports.read_json import read_document
 from fakelab.service.chain import Event
 from fakelab.service.history import History
-from fakelab.service.seal import Signer, fingerprint
+from fakelab.service.seal import SEALED_FORMATS, Signer, fingerprint
 
-FORMATS = {"html": ".html", "pdf": ".pdf", "zip": ".zip", "json": ".json", "text": ".txt"}
+FORMATS = {form: SUFFIXES[form] for form in SEALED_FORMATS}
 """Format -> ending of the file's name."""
 
 
-def write_report(history: History, run: str, form: str, record: Sequence[tuple[str, str]] = ()) -> bytes:
-    """The report of a run, unsigned, with what `record` adds to it.
+def write_report(history: History, run: str, form: str) -> bytes:
+    """The report of a run, unsigned. Raises UsageError for a file that could not be read, but for its JSON."""
+    return _written(history, run, form, history.document(run))
 
-    Raises UsageError for a file that could not be read, but for its JSON.
-    """
-    document = history.document(run)
+
+def _written(
+    history: History, run: str, form: str, document: dict[str, Any], record: Mapping[str, str] | None = None
+) -> bytes:
     if form == "json":
         return dumps(document).encode()
     if "error" in document:
@@ -36,7 +38,7 @@ def write_report(history: History, run: str, form: str, record: Sequence[tuple[s
     analysis = read_document(document, lambda name: _picture(history, run, name, known))
     if form in BINARY_WRITERS:
         with io.BytesIO() as out:
-            BINARY_WRITERS[form](analysis, out, dict(record) or None)
+            BINARY_WRITERS[form](analysis, out, record)
             return out.getvalue()
     return WRITERS[form](analysis, record).encode()
 
@@ -46,25 +48,23 @@ def sealed_report(history: History, run: str, form: str, signer: Signer, *, acto
     document = history.document(run)
     told = history.note(actor, "exported", run, format=form)
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    report = write_report(history, run, form, _record(history, run, told, signer, now))
+    report = _written(history, run, form, document, _record(history, run, told, signer, now))
     return signer.seal(report, form, run=run, document=document, head=(told.seq, told.hash), at=now)
 
 
-def _record(history: History, run: str, told: Event, signer: Signer, now: str) -> list[tuple[str, str]]:
+def _record(history: History, run: str, told: Event, signer: Signer, now: str) -> dict[str, str]:
     """What people read of the record; the seal holds the same for machines."""
     found = history.get(run)
-    rows = [
-        ("Run", f"{found.id}, {found.started} to {found.ended}, started by {found.actor}"),
-        ("Machine", found.hardware),
-        ("Document", f"SHA-256 {found.document_sha256}"),
-        ("Log", f"event {told.seq}, hash {told.hash}"),
-        ("Signed", f"{now} with the key {fingerprint(signer.public_key)}; check it with `fakelab verify-report`"),
-    ]
+    rows = {
+        "Run": f"{found.id}, {found.started} to {found.ended}, started by {found.actor}",
+        "Machine": found.hardware,
+        "Document": f"SHA-256 {found.document_sha256}",
+        "Log": f"event {told.seq}, hash {told.hash}",
+        "Signed": f"{now} with the key {fingerprint(signer.public_key)}; check it with `fakelab verify-report`",
+    }
     for number, each in enumerate(history.reviews(run), start=1):
         notes = f" Notes: {each.notes}" if each.notes else ""
-        rows.append(
-            (f"Analyst {number}", f"{each.conclusion} ({each.actor}, {each.at}; not the machine's result).{notes}")
-        )
+        rows[f"Analyst {number}"] = f"{each.conclusion} ({each.actor}, {each.at}; not the machine's result).{notes}"
     return rows
 
 

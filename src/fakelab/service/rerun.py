@@ -10,7 +10,7 @@ from typing import Any
 
 from fakelab.errors import FakeLabError, UnknownNameError
 from fakelab.records import Analysis, Progress
-from fakelab.service.chain import canonical
+from fakelab.service.chain import sha256_of_json
 from fakelab.service.history import History
 from fakelab.service.runs import Run, Search
 from fakelab.service.seal import Seal
@@ -148,7 +148,7 @@ def _in_log(seal: Seal, history: History) -> Check:
 
 
 def _in_history(seal: Seal, history: History) -> Check:
-    digest = hashlib.sha256(canonical(seal.document)).hexdigest()
+    digest = sha256_of_json(seal.document)
     created = [each for each in history.events(seal.run) if each.action == "created"]
     if not created:
         return Check("record", False, f"the history has no run {seal.run}")
