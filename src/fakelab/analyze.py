@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fakelab.records import Analysis, Finding, Kind, Level, Progress
+from fakelab.records import Analysis, Finding, Kind, Level, ModelCard, Progress
 from fakelab.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -75,11 +75,10 @@ def analyze(
         file=info,
         verdict=verdict_of(findings),
         findings=findings,
-        models=(_model_row(face_model),),
+        models=(_row_of(face_model.card),),
         started=started,
         timings=timings,
-        # A report may travel: where this machine keeps things stays out of it.
-        settings=chosen.model_dump(mode="json", exclude=set(KEPT_BACK)),
+        settings=shown_settings(chosen),
         versions=versions(),
         warnings=tuple(warnings),
     )
@@ -136,9 +135,21 @@ def _model(settings: Settings) -> FaceModel:
     return _loaded[key]
 
 
-def _model_row(model: FaceModel) -> dict[str, str]:
-    digest = next((sha for file, sha in model.card.files.items() if not file.startswith("clip_tower/")), "")
-    return {"name": model.name, "version": model.card.version, "sha256": digest}
+def shown_settings(settings: Settings) -> dict[str, Any]:
+    """The settings as a result holds them. A report may travel: where this machine keeps things stays out of it."""
+    return settings.model_dump(mode="json", exclude=set(KEPT_BACK))
+
+
+def model_row(name: str) -> dict[str, str]:
+    """Name, version and SHA-256 of a model as a result holds them, from its card alone. Raises UnknownNameError."""
+    from fakelab.models.card import load_card
+
+    return _row_of(load_card(name))
+
+
+def _row_of(card: ModelCard) -> dict[str, str]:
+    digest = next((sha for file, sha in card.files.items() if not file.startswith("clip_tower/")), "")
+    return {"name": card.name, "version": card.version, "sha256": digest}
 
 
 def versions() -> dict[str, str]:
@@ -154,4 +165,4 @@ def versions() -> dict[str, str]:
     return found
 
 
-__all__ = ["analyze", "versions"]
+__all__ = ["analyze", "model_row", "shown_settings", "versions"]

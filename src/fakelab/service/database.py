@@ -20,7 +20,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from fakelab.errors import EnvironmentBrokenError, UsageError
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration: a database that names it needs nothing done."""
 FILE_NAME = "history.sqlite3"
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -40,6 +40,7 @@ class RunRow(Base):
         Index("runs_sha256", "sha256"),
         Index("runs_level", "level", "seq"),
         Index("runs_started", "started"),
+        Index("runs_recipe", "recipe"),
     )
 
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
@@ -75,6 +76,8 @@ class RunRow(Base):
     document_sha256: Mapped[str] = mapped_column(Text)
     words: Mapped[str] = mapped_column(Text, deferred=True)
     """What the full-text search reads."""
+    recipe: Mapped[str] = mapped_column(Text, default="")
+    """What the answer depends on, in short; see `fakelab.service.recipe`."""
 
 
 class ReviewRow(Base):
@@ -108,6 +111,50 @@ class ArtifactRow(Base):
     name: Mapped[str] = mapped_column(Text, primary_key=True)
     sha256: Mapped[str] = mapped_column(Text)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class JobRow(Base):
+    """An analysis that was asked for: see `fakelab.service.jobs`. Its run, once there is one, has the same id."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("jobs_state", "state", "created"),
+        Index("jobs_changed", "changed"),
+        Index("jobs_key", "owner", "request_key"),
+        Index("jobs_recipe", "recipe"),
+    )
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    owner: Mapped[str] = mapped_column(Text)
+    actor: Mapped[str] = mapped_column(Text)
+    acquired: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(Text)
+    place: Mapped[str] = mapped_column(Text)
+    """Where the file lies; empty until a link was downloaded."""
+    url: Mapped[str] = mapped_column(Text)
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(Text)
+    recipe: Mapped[str] = mapped_column(Text)
+    choices: Mapped[str] = mapped_column(Text)
+    """The settings asked for, as JSON."""
+    state: Mapped[str] = mapped_column(Text)
+    stage: Mapped[str] = mapped_column(Text)
+    done: Mapped[int] = mapped_column(BigInteger)
+    total: Mapped[int | None] = mapped_column(BigInteger)
+    error: Mapped[str] = mapped_column(Text)
+    created: Mapped[str] = mapped_column(Text)
+    started: Mapped[str] = mapped_column(Text)
+    ended: Mapped[str] = mapped_column(Text)
+    changed: Mapped[str] = mapped_column(Text)
+    round: Mapped[int] = mapped_column(BigInteger)
+    """How often it was put into the queue."""
+    attempts: Mapped[int] = mapped_column(BigInteger)
+    """How often a worker began it in this round."""
+    worker: Mapped[str] = mapped_column(Text)
+    request_key: Mapped[str] = mapped_column(Text)
+    """The client's own key (Idempotency-Key), with which a repeated request finds its job."""
+    request_hash: Mapped[str] = mapped_column(Text)
+    webhook: Mapped[str] = mapped_column(Text)
 
 
 class EventRow(Base):

@@ -28,8 +28,9 @@ from fakelab.errors import EnvironmentBrokenError, FakeLabError, UsageError, unk
 from fakelab.records import Analysis
 from fakelab.reports.json_report import document, error_document, rfc3339
 from fakelab.service.chain import START, Event, canonical
-from fakelab.service.database import WRITE, ArtifactRow, EventRow, ReviewRow, RunRow, TagRow, open_database
+from fakelab.service.database import WRITE, ArtifactRow, EventRow, JobRow, ReviewRow, RunRow, TagRow, open_database
 from fakelab.service.origin import hardware, pictures
+from fakelab.service.recipe import recipe_of_document
 from fakelab.service.runs import Artifact, Page, Review, Run, Search
 from fakelab.service.search import filtered, words_of
 
@@ -61,8 +62,10 @@ class History:
         self, analysis: Analysis, *, actor: str, acquired: str = "path", owner: str = LOCAL, keep_faces: bool = True
     ) -> Run:
         """Keeps an analysis, with the faces that its report shows, and returns it as a run."""
+        doc = document(analysis)
         return self.add_document(
-            document(analysis),
+            doc,
+            recipe=recipe_of_document(doc),
             actor=actor,
             acquired=acquired,
             owner=owner,
@@ -91,11 +94,18 @@ class History:
         place: str = "",
         phash: Sequence[str] = (),
         artifacts: Mapping[str, bytes] | None = None,
+        recipe: str = "",
+        run_id: str = "",
     ) -> Run:
-        """Keeps a document of the schema fakelab.analysis/1 with its derived files."""
+        """Keeps a document of the schema fakelab.analysis/1 with its derived files.
+
+        With a `run_id` given, a run that is there already is left as it is and returned: a step done twice keeps one.
+        """
         file, verdict = doc["file"], doc["verdict"]
         body = canonical(doc)
-        run_id = _new_id()
+        if run_id and (kept := self._kept(run_id)):
+            return kept
+        run_id = run_id or new_id()
         row = RunRow(
             id=run_id,
             owner=owner,
@@ -119,13 +129,14 @@ class History:
             hardware=hardware(),
             document=body.decode(),
             document_sha256=hashlib.sha256(body).hexdigest(),
+            recipe=recipe,
             words=words_of(
                 file["name"], file["path"], file["sha256"] or "", verdict["sentence"], run_id, *_reasons(doc)
             ),
         )
         files = self._keep_files(run_id, artifacts or {})
         try:
-            with self._writing() as session:
+            with self.writing() as session:
                 session.add(row)
                 session.flush()
                 session.add_all(
@@ -139,9 +150,18 @@ class History:
             raise
         return self.get(run_id)
 
+    def _kept(self, run_id: str) -> Run | None:
+        with self.reading() as session:
+            row = session.scalar(select(RunRow).where(RunRow.id == run_id))
+            if row is None:
+                # What a writer left that was killed before its record was written.
+                shutil.rmtree(self.files_of(run_id), ignore_errors=True)
+                return None
+            return self._runs(session, [row])[0]
+
     def note(self, actor: str, action: str, run: str = "", **detail: Any) -> Event:
         """Adds an event to the log: viewed, exported, re-run, signed in, ..."""
-        with self._writing() as session:
+        with self.writing() as session:
             return self._append(session, actor, action, run, detail)
 
     def review(self, run: str, *, actor: str, conclusion: str, notes: str = "") -> Review:
@@ -151,7 +171,7 @@ class History:
         run = self.get(run).id
         row = ReviewRow(run=run, at=rfc3339(datetime.now(UTC)), actor=actor, conclusion=conclusion.strip(), notes=notes)
         made = Review(row.at, row.actor, row.conclusion, row.notes)
-        with self._writing() as session:
+        with self.writing() as session:
             session.add(row)
             self._append(session, actor, "reviewed", run, {"conclusion": made.conclusion, "notes": made.notes})
             self._index(session, run)
@@ -161,7 +181,7 @@ class History:
         """Gives a run exactly these tags."""
         run = self.get(run).id
         wanted = tuple(sorted({each.strip() for each in tags if each.strip()}))
-        with self._writing() as session:
+        with self.writing() as session:
             session.execute(delete(TagRow).where(TagRow.run == run))
             session.add_all(TagRow(run=run, tag=each) for each in wanted)
             self._append(session, actor, "tagged", run, {"tags": list(wanted)})
@@ -171,10 +191,12 @@ class History:
     def delete(self, run: str, *, actor: str, why: str = "") -> None:
         """Takes a run's record and files away; that it was there, and who took it away, stays in the log."""
         found = self.get(run)
-        with self._writing() as session:
+        with self.writing() as session:
             session.execute(delete(RunRow).where(RunRow.id == found.id))
+            session.execute(delete(JobRow).where(JobRow.id == found.id))
             self._append(session, actor, "deleted", found.id, {"document": found.document_sha256, "why": why})
-        shutil.rmtree(self.files_of(found.id), ignore_errors=True)
+        for folder in (self.files_of(found.id), self.media_of(found.id)):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def prune(self, before: str, *, actor: str) -> int:
         """Deletes every run that ended before this time (RFC 3339); how many. The retention rule."""
@@ -321,6 +343,13 @@ class History:
         with self.reading() as session:
             return self._runs(session, list(session.scalars(query.where(RunRow.owner == owner) if owner else query)))
 
+    def answered(self, recipe: str, *, owner: str) -> Run | None:
+        """The newest run of this owner with this recipe, if any: the same file asked the same way."""
+        query = select(RunRow).where(RunRow.recipe == recipe, RunRow.owner == owner, RunRow.error == "")
+        with self.reading() as session:
+            rows = list(session.scalars(query.order_by(RunRow.seq.desc()).limit(1))) if recipe else []
+            return self._runs(session, rows)[0] if rows else None
+
     def similar(self, phash: Sequence[str], *, owner: str = "", but: str = "") -> list[Run]:
         """Runs of files that look alike (half of the frames, or more, find a near one), the nearest first."""
         mine = [int(each, 16) for each in phash]
@@ -348,7 +377,8 @@ class History:
             yield session
 
     @contextmanager
-    def _writing(self) -> Iterator[Session]:
+    def writing(self) -> Iterator[Session]:
+        """A session for writing, committed at its end; writers wait for each other."""
         engine = self.engine.execution_options(**{WRITE: True})
         with self._told(), Session(engine, expire_on_commit=False) as session, session.begin():
             if self.engine.dialect.name == "postgresql":
@@ -425,6 +455,10 @@ class History:
         """The folder of a run's derived files; it need not exist."""
         return self.folder / "files" / run[:2] / run
 
+    def media_of(self, run: str) -> Path:
+        """The folder of a file that was handed in, and of copies made of it for showing; it need not exist."""
+        return self.folder / "media" / run[:2] / run
+
     def _keep_files(self, run: str, files: Mapping[str, bytes]) -> list[Artifact]:
         if not files:
             return []
@@ -458,7 +492,7 @@ def _number(cursor: str) -> int:
     return int(cursor)
 
 
-def _new_id() -> str:
+def new_id() -> str:
     """16 characters that no page address, file system or spreadsheet stumbles over; 80 random bits."""
     alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
     return "".join(secrets.choice(alphabet) for _ in range(16))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 from pathlib import Path
@@ -48,3 +49,8 @@ def pictures(analysis: Analysis) -> dict[str, bytes]:
                     if pixels is not None:
                         files[face_name(finding.detector, person.person, number, part)] = png(pixels)
     return files
+
+
+def renamed(analysis: Analysis, name: str) -> Analysis:
+    """The analysis of a file that was handed in, under the name it came with rather than the place it was kept at."""
+    return dataclasses.replace(analysis, file=dataclasses.replace(analysis.file, name=name, path=name))
