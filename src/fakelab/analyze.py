@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 LIBRARIES = ("numpy", "opencv-python-headless", "av", "pillow", "onnxruntime", "scipy")
 """What can change a number, and is therefore written into every record."""
 
-KEPT_BACK = ("data_dir", "database", "history", "keep_faces")
+KEPT_BACK = (
+    *("data_dir", "database", "history", "keep_faces", "host", "port", "hosts", "jobs", "queue_limit", "upload_mb"),
+    *("retention_days", "watch", "webhooks"),
+)
 """Settings that are about this machine, not about the answer."""
 
 
@@ -147,6 +150,20 @@ def model_row(name: str) -> dict[str, str]:
     return _row_of(load_card(name))
 
 
+def known_models() -> dict[str, ModelCard]:
+    """The cards of the models that there are, by name, the default first."""
+    from fakelab.models.card import MODELS, load_card
+
+    return {name: load_card(name) for name in MODELS}
+
+
+def known_finders() -> tuple[str, ...]:
+    """The names of the face finders."""
+    from fakelab.faces.find import FINDERS
+
+    return tuple(FINDERS)
+
+
 def _row_of(card: ModelCard) -> dict[str, str]:
     digest = next((sha for file, sha in card.files.items() if not file.startswith("clip_tower/")), "")
     return {"name": card.name, "version": card.version, "sha256": digest}
@@ -165,4 +182,4 @@ def versions() -> dict[str, str]:
     return found
 
 
-__all__ = ["analyze", "model_row", "shown_settings", "versions"]
+__all__ = ["analyze", "known_finders", "known_models", "model_row", "shown_settings", "versions"]

@@ -5,7 +5,11 @@ code of the command line and the HTTP status of the web service::
 
     FakeLabError                 4   500
     ├── UsageError               2   400   a wrong flag, name or value
-    │   └── UnknownNameError     2   404   a name that no table holds; says the known ones and the nearest
+    │   ├── UnknownNameError     2   404   a name that no table holds; says the known ones and the nearest
+    │   ├── ConflictError        2   409   it does not fit the state that the thing is in
+    │   ├── NotSignedInError     2   401   nobody is signed in, or the key is none of ours
+    │   ├── DeniedError          2   403   whoever asks may not do this
+    │   └── TooManyError         2   429   come back later; says when
     ├── MediaError               3   422   the file cannot be analysed
     │   ├── NotFoundError        3   404   no such file, or no permission to read it
     │   ├── UnsupportedMediaError 3  415   not a video, photo or recording that we read
@@ -62,6 +66,37 @@ class UnknownNameError(UsageError):
     """A name that no table holds. Build it with `unknown_name`."""
 
     http_status = 404
+
+
+class ConflictError(UsageError):
+    """What is asked for does not fit the state that the thing is in."""
+
+    http_status = 409
+
+
+class NotSignedInError(UsageError):
+    """Nobody is signed in, or the key is none of ours."""
+
+    http_status = 401
+
+
+class DeniedError(UsageError):
+    """Whoever asks may not do this."""
+
+    http_status = 403
+
+
+class TooManyError(UsageError):
+    """There is no room now, or it was tried too often: `retry_after_s` says when to come back."""
+
+    http_status = 429
+
+    def __init__(self, what: str, why: str = "", do: str = "", retry_after_s: float = 60.0) -> None:
+        super().__init__(what, why, do)
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[type[TooManyError], tuple[str, str, str, float]]:  # type: ignore[override]
+        return type(self), (self.what, self.why, self.do, self.retry_after_s)
 
 
 class MediaError(FakeLabError):

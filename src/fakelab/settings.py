@@ -78,6 +78,21 @@ class Settings(BaseSettings):
     database: str = _setting(
         "", "PostgreSQL's URL for the history; empty for SQLite in the data folder.", shown="SQLite in data_dir"
     )
+    host: str = _setting("127.0.0.1", "Address that the server listens on; other than this machine's own needs accounts.")
+    port: int = _setting(8477, "Port that the server listens on.", ge=0, le=65535)
+    hosts: str = _setting(
+        "", "Names that the server is reached by, separated by commas.", shown="this machine's own; any with accounts"
+    )
+    jobs: int = _setting(
+        0, "Files analysed at once.", ge=0, le=256, shown="one for two cores and 2 GB of memory, at least one"
+    )
+    queue_limit: int = _setting(1000, "Analyses that may wait; the server then asks clients to come back.", ge=1)
+    upload_mb: int = _setting(10_240, "Size up to which the server takes a file, in MB.", ge=1)
+    retention_days: int = _setting(0, "Days after which the server deletes a record with its file; 0 keeps it.", ge=0)
+    watch: Path | None = _setting(None, "Folder whose new files the server analyses.", shown="not set")
+    webhooks: str = _setting(
+        "", "Beginnings of addresses that may be told of a finished analysis, separated by commas.", shown="none"
+    )
     debug: bool = _setting(False, "Show where in the code an error came from.")
 
 

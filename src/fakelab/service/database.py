@@ -155,6 +155,10 @@ class JobRow(Base):
     """The client's own key (Idempotency-Key), with which a repeated request finds its job."""
     request_hash: Mapped[str] = mapped_column(Text)
     webhook: Mapped[str] = mapped_column(Text)
+    repeats: Mapped[str] = mapped_column(Text, index=True)
+    """The run that this one does again, with another model; empty for a file that was handed in."""
+    batch: Mapped[str] = mapped_column(Text, index=True)
+    """What ties the jobs of one request to do many again."""
 
 
 class EventRow(Base):

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
-from fakelab.errors import FakeLabError, UsageError, unknown_name
+from fakelab.errors import ConflictError, FakeLabError, unknown_name
 from fakelab.reports.json_report import rfc3339
 from fakelab.service.database import JobRow
 from fakelab.service.history import History, new_id
@@ -55,6 +55,8 @@ class Job:
     worker: str
     webhook: str
     recipe: str = ""
+    repeats: str = ""
+    batch: str = ""
 
     @property
     def open(self) -> bool:
@@ -80,6 +82,8 @@ class Asked:
     request_hash: str = ""
     webhook: str = ""
     id: str = ""
+    repeats: str = ""
+    batch: str = ""
 
 
 class Jobs:
@@ -95,7 +99,7 @@ class Jobs:
         now = _now()
         row = JobRow(
             **{name: getattr(asked, name) for name in ("owner", "actor", "acquired", "name", "place", "url")},
-            **{name: getattr(asked, name) for name in ("size_bytes", "sha256", "recipe", "request_key", "webhook")},
+            **{name: getattr(asked, name) for name in ("size_bytes", "sha256", "recipe", "request_key", "webhook", "repeats", "batch")},
             id=asked.id or new_id(),
             request_hash=asked.request_hash,
             choices=json.dumps(dict(asked.choices), sort_keys=True),
@@ -118,14 +122,14 @@ class Jobs:
         return made
 
     def of_request(self, key: str, request_hash: str, *, owner: str) -> Job | None:
-        """The job that this owner's key made before. Raises UsageError if that request asked for something else."""
+        """The job that this owner's key made before. Raises ConflictError if that request asked for something else."""
         if not key:
             return None
         query = select(JobRow).where(JobRow.owner == owner, JobRow.request_key == key)
         with self.history.reading() as session:
             row = session.scalar(query.limit(1))
         if row is not None and row.request_hash != request_hash:
-            raise UsageError(
+            raise ConflictError(
                 "this Idempotency-Key was used for another request", "", "Take a new key for each new request."
             )
         return _job(row) if row else None
@@ -157,6 +161,12 @@ class Jobs:
         query = select(JobRow).where(JobRow.owner == owner).order_by(JobRow.created.desc(), JobRow.id).limit(limit)
         with self.history.reading() as session:
             return [_job(row) for row in session.scalars(query)]
+
+    def of_batch(self, batch: str, *, owner: str) -> list[Job]:
+        """The jobs of one request to do many again, in its order."""
+        query = select(JobRow).where(JobRow.batch == batch, JobRow.owner == owner).order_by(JobRow.created, JobRow.id)
+        with self.history.reading() as session:
+            return [_job(row) for row in session.scalars(query)] if batch else []
 
     def changed_since(self, moment: str) -> list[Job]:
         """Jobs of all owners that changed at or after this moment (RFC 3339), in the order of their change."""
@@ -230,19 +240,19 @@ class Jobs:
         self._set(job, state=FAILED, stage="done", error=json.dumps(told), ended=_now(), only_if=OPEN)
 
     def cancel(self, job: str, *, owner: str = "", actor: str) -> Job:
-        """Takes a job out of the queue, or stops it. Raises UsageError if it is over."""
+        """Takes a job out of the queue, or stops it. Raises ConflictError if it is over."""
         found = self.get(job, owner=owner)
         if not found.open or not self._set(job, state=CANCELLED, stage="done", ended=_now(), only_if=OPEN):
-            raise UsageError(f"'{found.name}' cannot be cancelled", "it is over", "Delete its record, if you want.")
+            raise ConflictError(f"'{found.name}' cannot be cancelled", "it is over", "Delete its record, if you want.")
         self.history.note(actor, "cancelled", job, name=found.name)
         return self.get(job)
 
     def again(self, job: str, *, owner: str = "", actor: str) -> Job:
-        """Puts a cancelled job, or a failed one without a record, back into the queue. Raises UsageError otherwise."""
+        """Puts a cancelled job back into the queue. Raises ConflictError for any other."""
         found = self.get(job, owner=owner)
         fresh = {"state": WAITING, "stage": "", "error": "", "started": "", "ended": "", "attempts": 0}
         if not self._set(job, **fresh, round=found.round + 1, only_if=(CANCELLED,)):
-            raise UsageError(f"'{found.name}' cannot be put back", f"it is {found.state}", "Hand the file in again.")
+            raise ConflictError(f"'{found.name}' cannot be put back", f"it is {found.state}", "Hand the file in again.")
         self.history.note(actor, "retried", job, name=found.name)
         return self.get(job)
 

@@ -10,7 +10,8 @@ down_revision: str | None = "0001"
 
 _TEXTS = (
     *("owner", "actor", "acquired", "name", "place", "url", "sha256", "recipe", "choices", "state", "stage", "error"),
-    *("created", "started", "ended", "changed", "worker", "request_key", "request_hash", "webhook"),
+    *("created", "started", "ended", "changed", "worker", "request_key", "request_hash", "webhook", "repeats"),
+    "batch",
 )
 
 
@@ -30,3 +31,5 @@ def upgrade() -> None:
     op.create_index("jobs_changed", "jobs", ["changed"])
     op.create_index("jobs_key", "jobs", ["owner", "request_key"])
     op.create_index("jobs_recipe", "jobs", ["recipe"])
+    op.create_index("ix_jobs_repeats", "jobs", ["repeats"])
+    op.create_index("ix_jobs_batch", "jobs", ["batch"])
