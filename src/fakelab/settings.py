@@ -78,18 +78,25 @@ class Settings(BaseSettings):
     database: str = _setting(
         "", "PostgreSQL's URL for the history; empty for SQLite in the data folder.", shown="SQLite in data_dir"
     )
-    host: str = _setting("127.0.0.1", "Address that the server listens on; other than this machine's own needs accounts.")
-    port: int = _setting(8477, "Port that the server listens on.", ge=0, le=65535)
+    host: str = _setting(
+        "127.0.0.1", "Address that the server listens on; other than this machine's own needs accounts.", flag="--host"
+    )
+    port: int = _setting(8477, "Port that the server listens on.", flag="--port", ge=0, le=65535)
     hosts: str = _setting(
         "", "Names that the server is reached by, separated by commas.", shown="this machine's own; any with accounts"
     )
     jobs: int = _setting(
-        0, "Files analysed at once.", ge=0, le=256, shown="one for two cores and 2 GB of memory, at least one"
+        0,
+        "Files analysed at once.",
+        flag="--jobs",
+        ge=0,
+        le=256,
+        shown="one for two cores and 2 GB of memory, at least one",
     )
     queue_limit: int = _setting(1000, "Analyses that may wait; the server then asks clients to come back.", ge=1)
     upload_mb: int = _setting(10_240, "Size up to which the server takes a file, in MB.", ge=1)
     retention_days: int = _setting(0, "Days after which the server deletes a record with its file; 0 keeps it.", ge=0)
-    watch: Path | None = _setting(None, "Folder whose new files the server analyses.", shown="not set")
+    watch: Path | None = _setting(None, "Folder whose new files the server analyses.", flag="--watch", shown="not set")
     webhooks: str = _setting(
         "", "Beginnings of addresses that may be told of a finished analysis, separated by commas.", shown="none"
     )
@@ -135,6 +142,11 @@ def read_settings(**flags: Any) -> Settings:
         raise _unfit(name, first["input"], first["msg"], given) from error
     except SettingsError as error:
         raise UsageError("the settings cannot be read", str(error), "Mend the variable, or unset it.") from error
+
+
+def changed(settings: Settings, **choices: Any) -> Settings:
+    """The same settings but for these choices. Raises what `read_settings` raises."""
+    return read_settings(**{**settings.model_dump(), **choices})
 
 
 def _unfit(name: str, value: object, why: str, given: dict[str, Any]) -> UsageError:

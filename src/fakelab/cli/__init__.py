@@ -28,6 +28,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "report": ("fakelab.cli.report", "Write a signed report of one."),
     "verify-report": ("fakelab.cli.verify_report", "Check a signed report, and do its run again."),
     "rescore": ("fakelab.cli.rescore", "Do old ones again with another model; list the verdicts that changed."),
+    "serve": ("fakelab.cli.serve", "Open the pages and the REST interface on this machine."),
+    "worker": ("fakelab.cli.worker", "Analyse what servers took in (needs PostgreSQL)."),
     "models": ("fakelab.cli.models", "List the models, show a model's card, check the weights."),
     "data": ("fakelab.cli.data", "Make data sets: list files with labels, join, split, cut faces, count."),
     "train": ("fakelab.cli.train", "Train a detector (needs the extra 'train')."),

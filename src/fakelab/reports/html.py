@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from functools import lru_cache
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 ROWS_SHOWN = 120
 """Rows of the table behind the lanes; the JSON report has them all."""
+Pictures = Callable[[Finding, PersonScore, FaceScore], tuple[str, str | None]]
+"""pictures(finding, person, face) -> the addresses of its crop and of its heat map."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaceView:
-    """One face as shown: its crop and its heat map as data URIs."""
+    """One face as shown: the addresses of its crop and its heat map, in a report data URIs."""
 
     when: str
+    time_s: float
     score: str
     crop: str
     heat_map: str | None
@@ -36,6 +39,7 @@ class FaceView:
 class PersonView:
     """One person as shown. `lane` is an SVG, empty for a photo."""
 
+    number: int
     name: str
     level: str
     score: str
@@ -77,9 +81,7 @@ def write_html(analysis: Analysis, record: Mapping[str, str] | None = None) -> s
     """
     level, sentence = words.headline(analysis.verdict)
     css = (TEMPLATES / "report.css").read_text(encoding="utf-8") + _sheet_foot(analysis.file.sha256)
-    views = tuple(
-        _finding_view(finding, analysis, f"f{number}") for number, finding in enumerate(analysis.findings, start=1)
-    )
+    views = finding_views(analysis)
     with_reasons = words.all_reasons(analysis)
     page = _template().render(
         css=_markup(css),
@@ -97,21 +99,44 @@ def write_html(analysis: Analysis, record: Mapping[str, str] | None = None) -> s
         facts=content.facts(analysis.file),
         findings=views,
         all_reasons=[(where, reason.text, content.compared(reason)) for where, reason in with_reasons],
-        key={
-            "ring": _markup(charts.key_mark(Level.NONE_FOUND)),
-            "diamond": _markup(charts.key_mark(Level.MODERATE)),
-            "triangle": _markup(charts.key_mark(Level.STRONG)),
-            "hatch": _markup(charts.key_hatch("key")),
-            "presence": _markup(charts.key_presence()),
-        },
-        meanings=[
-            (_markup(charts.level_mark(each)), LEVEL_WORDS[each], words.LEVEL_MEANINGS[each]) for each in LEVEL_WORDS
-        ],
+        key=key_marks(),
+        meanings=meanings(),
         record=list((record or {}).items()),
         settings=content.settings_rows(analysis.settings),
         timings=content.timings_rows(analysis),
     )
     return page.rstrip() + "\n"
+
+
+def key_marks() -> dict[str, Any]:
+    """The drawings of the key to the lanes."""
+    return {
+        "ring": _markup(charts.key_mark(Level.NONE_FOUND)),
+        "diamond": _markup(charts.key_mark(Level.MODERATE)),
+        "triangle": _markup(charts.key_mark(Level.STRONG)),
+        "hatch": _markup(charts.key_hatch("key")),
+        "presence": _markup(charts.key_presence()),
+    }
+
+
+def meanings() -> list[tuple[Any, str, str]]:
+    """Every level with its mark, its words and what it means."""
+    return [(_markup(charts.level_mark(each)), LEVEL_WORDS[each], words.LEVEL_MEANINGS[each]) for each in LEVEL_WORDS]
+
+
+def finding_views(analysis: Analysis, pictures: Pictures | None = None) -> tuple[FindingView, ...]:
+    """Every finding as a page shows it; `pictures` says where the faces' pictures lie, else they are put into the page."""
+    return tuple(
+        _finding_view(finding, analysis, f"f{number}", pictures or _embedded)
+        for number, finding in enumerate(analysis.findings, start=1)
+    )
+
+
+def _embedded(finding: Finding, person: PersonScore, face: FaceScore) -> tuple[str, str | None]:
+    from fakelab.reports.pictures import crop_uri, overlay_uri
+
+    assert face.crop is not None
+    return crop_uri(face.crop), None if face.heat_map is None else overlay_uri(face.crop, face.heat_map)
 
 
 def _sheet_foot(sha256: str) -> str:
@@ -148,13 +173,13 @@ def _markup(trusted: str) -> Any:
     return Markup(trusted)
 
 
-def _finding_view(finding: Finding, analysis: Analysis, key: str) -> FindingView:
+def _finding_view(finding: Finding, analysis: Analysis, key: str, pictures: Pictures) -> FindingView:
     ordered = words.by_suspicion(finding)
     open_count = content.people_shown(len(ordered))
     lines = words.thresholds(finding)
     duration_s = content.duration(finding, analysis.file)
     views = tuple(
-        _person_view(person, finding, lines, duration_s, f"{key}-{person.person}", content.faces_shown(place))
+        _person_view(person, finding, lines, duration_s, f"{key}-{person.person}", content.faces_shown(place), pictures)
         for place, person in enumerate(ordered)
     )
     rest = ordered[open_count:]
@@ -186,12 +211,19 @@ def _finding_view(finding: Finding, analysis: Analysis, key: str) -> FindingView
 
 
 def _person_view(
-    person: PersonScore, finding: Finding, lines: Mapping[Level, float], duration_s: float, key: str, faces_max: int
+    person: PersonScore,
+    finding: Finding,
+    lines: Mapping[Level, float],
+    duration_s: float,
+    key: str,
+    faces_max: int,
+    pictures: Pictures,
 ) -> PersonView:
     shown = content.most_suspicious(person.faces, faces_max)
-    faces = tuple(view for face in shown if (view := _face_view(face, duration_s > 0)) is not None)
+    faces = tuple(_face_view(face, pictures(finding, person, face), duration_s > 0) for face in shown)
     known = {reason.text for reason in finding.reasons}
     return PersonView(
+        number=person.person,
         name=f"Person {person.person}",
         level=LEVEL_WORDS[person.level],
         score=words.person_percent(person),
@@ -205,17 +237,10 @@ def _person_view(
     )
 
 
-def _face_view(face: FaceScore, timed: bool) -> FaceView | None:
-    from fakelab.reports import pictures
-
-    if face.crop is None:
-        return None
-    return FaceView(
-        when=words.clock(face.time_s) if timed else "",
-        score=words.percent(face.p_fake),
-        crop=pictures.crop_uri(face.crop),
-        heat_map=pictures.overlay_uri(face.crop, face.heat_map) if face.heat_map is not None else None,
-    )
+def _face_view(face: FaceScore, addresses: tuple[str, str | None], timed: bool) -> FaceView:
+    crop, heat_map = addresses
+    when = words.clock(face.time_s) if timed else ""
+    return FaceView(when, face.time_s, words.percent(face.p_fake), crop, heat_map)
 
 
 def _rows(people: Sequence[PersonScore]) -> list[tuple[str, str, str]]:

@@ -227,6 +227,11 @@ class History:
                 raise unknown_name("run", run, newest if not owner else [])
             return self._runs(session, [row])[0]
 
+    def several(self, ids: Sequence[str]) -> list[Run]:
+        """Those of these runs that there are."""
+        with self.reading() as session:
+            return self._runs(session, list(session.scalars(select(RunRow).where(RunRow.id.in_(ids)))))
+
     def document(self, run: str) -> dict[str, Any]:
         """The whole result, as it was written. Raises EnvironmentBrokenError if it no longer has its hash."""
         with self.reading() as session:
@@ -304,13 +309,21 @@ class History:
             rows = session.scalars(select(ArtifactRow).where(ArtifactRow.run == run).order_by(ArtifactRow.name))
             return [Artifact(each.name, each.sha256, each.size_bytes) for each in rows]
 
-    def artifact(self, run: str, name: str) -> bytes:
-        """A derived file's bytes. Raises UnknownNameError, and EnvironmentBrokenError where they were altered."""
+    def artifact_path(self, run: str, name: str) -> Path:
+        """Where a derived file lies. Raises UnknownNameError for a name that the record does not have."""
+        return self.files_of(run) / self._artifact(run, name).name
+
+    def _artifact(self, run: str, name: str) -> ArtifactRow:
         with self.reading() as session:
             row = session.get(ArtifactRow, (run, name))
         if row is None:
             raise unknown_name("file of this run", name, [each.name for each in self.artifacts(run)])
-        path = self.files_of(run) / name
+        return row
+
+    def artifact(self, run: str, name: str) -> bytes:
+        """A derived file's bytes. Raises UnknownNameError, and EnvironmentBrokenError where they were altered."""
+        row = self._artifact(run, name)
+        path = self.files_of(run) / row.name
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -325,6 +338,18 @@ class History:
         with self.reading() as session:
             rows = session.scalars(query.where(EventRow.run == run) if run else query)
             return [event_of(each) for each in rows]
+
+    def events_after(self, seq: int, limit: int) -> list[Event]:
+        """The log from behind an event on."""
+        query = select(EventRow).where(EventRow.seq > seq).order_by(EventRow.seq).limit(limit)
+        with self.reading() as session:
+            return [event_of(each) for each in session.scalars(query)]
+
+    def newest_events(self, limit: int, before: int = 0) -> list[Event]:
+        """The end of the log, newest first, or what comes before an event."""
+        query = select(EventRow).order_by(EventRow.seq.desc()).limit(limit)
+        with self.reading() as session:
+            return [event_of(each) for each in session.scalars(query.where(EventRow.seq < before) if before else query)]
 
     def head(self) -> tuple[int, str]:
         """The last event's number and hash: what a report prints."""

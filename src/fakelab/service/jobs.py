@@ -99,7 +99,10 @@ class Jobs:
         now = _now()
         row = JobRow(
             **{name: getattr(asked, name) for name in ("owner", "actor", "acquired", "name", "place", "url")},
-            **{name: getattr(asked, name) for name in ("size_bytes", "sha256", "recipe", "request_key", "webhook", "repeats", "batch")},
+            **{
+                name: getattr(asked, name)
+                for name in ("size_bytes", "sha256", "recipe", "request_key", "webhook", "repeats", "batch")
+            },
             id=asked.id or new_id(),
             request_hash=asked.request_hash,
             choices=json.dumps(dict(asked.choices), sort_keys=True),

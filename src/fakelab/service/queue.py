@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from dbos import Queue
 
 QUEUE = "analyses"
+TELL_QUEUE = "told"
+TELLERS = 4
 FILE_NAME = "queue.sqlite3"
 LOCK_NAME = "server.lock"
 PROTOCOL = "1"
@@ -93,10 +95,16 @@ class JobQueue:
         copy = DBOS.step(name="copy")(self._copy)
         tell = DBOS.step(name="tell")(self._tell)
 
+        def told(job_id: str) -> None:
+            tell(job_id)
+
+        tell_flow = DBOS.workflow(name="tell", max_recovery_attempts=1000)(told)
+
         def job(job_id: str, turn: int) -> str:
             state: str = analyse(job_id, turn)
             if state:
-                tell(job_id)
+                # Waits between its attempts, and must not keep a place where files are analysed meanwhile.
+                DBOS.enqueue_workflow(TELL_QUEUE, tell_flow, job_id)
             if state == "done":
                 copy(job_id)
             return state
@@ -107,6 +115,7 @@ class JobQueue:
         DBOS.launch()
         most = self.workshop.engines if self.workshop else 1
         self._queue = DBOS.register_queue(QUEUE, worker_concurrency=most, polling_interval_sec=LOOK_S)
+        DBOS.register_queue(TELL_QUEUE, worker_concurrency=TELLERS, polling_interval_sec=LOOK_S)
         self._put_lost_ones()
 
     def put(self, job: Job) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fakelab.service.chain import sha256_of_json
+from fakelab.settings import Settings
 
 MACHINE = frozenset({"threads", "memory_mb", "cpu_s", "wall_s", "pixels", "debug"})
 """Settings about how fast and within what limits, not about the answer."""
@@ -29,10 +30,8 @@ def recipe_of_document(document: Mapping[str, Any]) -> str:
     return recipe(document["file"]["sha256"], document["settings"], rows[0], document["versions"]["fakelab"])
 
 
-def recipe_of_choices(sha256: str, **choices: Any) -> str:
+def recipe_of_settings(sha256: str, settings: Settings) -> str:
     """The recipe that the analysis of a file with this SHA-256 and these settings is going to have."""
     from fakelab.analyze import model_row, shown_settings, versions
-    from fakelab.settings import read_settings
 
-    settings = read_settings(**choices)
     return recipe(sha256, shown_settings(settings), model_row(settings.model), versions()["fakelab"])

@@ -21,8 +21,8 @@ from fakelab.reports.json_report import error_document, rfc3339
 from fakelab.service.engine import Answer, Engine, EngineLostError, Order
 from fakelab.service.history import History
 from fakelab.service.jobs import Job, Jobs
-from fakelab.service.recipe import recipe_of_choices, recipe_of_document
-from fakelab.settings import Settings
+from fakelab.service.recipe import recipe_of_document, recipe_of_settings
+from fakelab.settings import Settings, changed
 
 TELL_S = 0.5
 """Progress is written down at most this often."""
@@ -113,7 +113,7 @@ class Workshop:
         order = Order(
             place=job.place,
             name=job.name,
-            choices={"threads": threads, **job.choices},
+            choices={**self.settings.model_dump(), "threads": threads, **job.choices},
             keep_faces=self.settings.keep_faces,
         )
         last = 0.0
@@ -142,7 +142,7 @@ class Workshop:
         place = download(job.url, folder, "download", most_bytes=self.settings.upload_mb << 20)
         with place.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        recipe = recipe_of_choices(digest, **job.choices)
+        recipe = recipe_of_settings(digest, changed(self.settings, **job.choices))
         size = place.stat().st_size
         self.jobs.place(job.id, place, name=job.name or place.name, size_bytes=size, sha256=digest, recipe=recipe)
         return self.jobs.get(job.id)
