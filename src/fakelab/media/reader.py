@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -101,6 +101,18 @@ class Media:
         self._asked = True
         return self._frames(density or Density())
 
+    def at(self, times_s: Sequence[float], longest_px: int) -> Iterator[tuple[int, Frame]]:
+        """The frames on show at these times, scaled down to `longest_px`, each with the place of its time in the list.
+
+        Takes the place of `frames`, and raises what it raises.
+        """
+        self._asked = True
+        if self.info.kind is Kind.AUDIO or not times_s:
+            return
+        self._child.say({"times_s": list(times_s), "longest_px": longest_px})
+        for frame in self._received():
+            yield frame.burst, frame
+
     def close(self) -> None:
         """Ends the reader process. Nothing is left behind; may be called twice."""
         self._asked = True
@@ -124,16 +136,22 @@ class Media:
                 "every_s": density.every_s,
             }
         )
-        index, burst = 0, -1
+        burst = -1
+        for frame in self._received():
+            if frame.burst != burst and len(self.phash) < PHASHES:
+                self.phash.append(f"{perceptual_hash(frame.image):016x}")
+            burst = frame.burst
+            yield frame
+            # Not while the next one is awaited: one frame is held at a time.
+            del frame
+
+    def _received(self) -> Iterator[Frame]:
+        """The frames that the child sends, until it says that this was the last one."""
+        index = 0
         try:
             while (message := self._child.hear("frame", "end"))["type"] == "frame":
-                frame = self._frame(message, index)
-                if frame.burst != burst and len(self.phash) < PHASHES:
-                    self.phash.append(f"{perceptual_hash(frame.image):016x}")
-                index, burst = index + 1, frame.burst
-                yield frame
-                # Not while the next one is awaited: one frame is held at a time.
-                del frame
+                index += 1
+                yield self._frame(message, index - 1)
             self.frames_failed = whole(message, "failed", 0, 1 << 48)
         except MalformedError as error:
             self.close()
