@@ -19,12 +19,15 @@ from fakelab.media.wire import MalformedError, Message, number, text, whole
 from fakelab.records import Frame, Image, Kind, MediaInfo
 
 PHASHES = 64
+MOST_PART_BYTES = 1 << 26
 
 
-def open_media(path: str | os.PathLike[str], limits: Limits | None = None, threads: int = 2) -> Media:
+def open_media(
+    path: str | os.PathLike[str], limits: Limits | None = None, threads: int = 2, task: str | None = None
+) -> Media:
     """The file at `path`, sniffed, hashed and probed, ready to be sampled. Close it, or use it in a ``with``.
 
-    `threads` is what the decoder may use. Raises NotFoundError, UnsupportedMediaError, DamagedMediaError, LimitError,
+    `threads` is what the decoder may use; `task`, one of `child.TASKS`, makes it ready for `Media.parts`. Raises NotFoundError, UnsupportedMediaError, DamagedMediaError, LimitError,
     and EnvironmentBrokenError where no reader process can start.
     """
     limits = limits or Limits()
@@ -38,13 +41,19 @@ def open_media(path: str | os.PathLike[str], limits: Limits | None = None, threa
                 "Cut it, or raise the limit on file size.",
             )
         sniffed = identify(reader_at(fd), os.fspath(path))
-        return _probed(path, fd, size_bytes, sniffed, limits, max(1, threads))
+        return _probed(path, fd, size_bytes, sniffed, limits, max(1, threads), task)
     finally:
         os.close(fd)  # the child has a descriptor of its own by now
 
 
 def _probed(
-    path: str | os.PathLike[str], fd: int, size_bytes: int, sniffed: Sniffed, limits: Limits, threads: int
+    path: str | os.PathLike[str],
+    fd: int,
+    size_bytes: int,
+    sniffed: Sniffed,
+    limits: Limits,
+    threads: int,
+    task: str | None,
 ) -> Media:
     name = shown(path)
     order = {
@@ -54,6 +63,7 @@ def _probed(
         "threads": threads,
     }
     order |= {"fd": fd} if os.name == "posix" else {"path": os.path.abspath(path)}
+    order |= {"task": task} if task else {}
     child = Child(order, limits, name, fd)
     digest = None
     try:
@@ -69,7 +79,7 @@ def _probed(
         if digest is not None:
             digest.cancel()
         if isinstance(error, MalformedError):
-            raise _nonsense(name, error) from error
+            raise nonsense(name, error) from error
         raise
     return Media(info, child, limits, name, _warnings(answer))
 
@@ -113,6 +123,22 @@ class Media:
         for frame in self._received():
             yield frame.burst, frame
 
+    def parts(self, wanted: Message) -> Iterator[tuple[Message, bytes]]:
+        """What the child's task gives: messages with their bytes, at most MOST_PART_BYTES each.
+
+        Raises what `frames` raises, but nothing where there is no part; MalformedError is for the caller to turn into
+        `nonsense`.
+        """
+        self._asked = True
+        self._child.say(wanted)
+        while (message := self._child.hear("part", "end"))["type"] == "part":
+            data = bytearray(whole(message, "bytes", 0, MOST_PART_BYTES))
+            self._child.read_into(memoryview(data))
+            yield message, bytes(data)
+        self.frames_failed = whole(message, "failed", 0, 1 << 48)
+        self.warnings = _warnings(message)
+        self.close()
+
     def close(self) -> None:
         """Ends the reader process. Nothing is left behind; may be called twice."""
         self._asked = True
@@ -155,7 +181,7 @@ class Media:
             self.frames_failed = whole(message, "failed", 0, 1 << 48)
         except MalformedError as error:
             self.close()
-            raise _nonsense(self._name, error) from error
+            raise nonsense(self._name, error) from error
         self.warnings = _warnings(message)
         self.close()
         if index == 0:
@@ -196,7 +222,8 @@ def _warnings(message: Message) -> tuple[str, ...]:
     return tuple(t for item in items if (t := text({"warning": item}, "warning")))
 
 
-def _nonsense(name: str, error: MalformedError) -> DamagedMediaError:
+def nonsense(name: str, error: MalformedError) -> DamagedMediaError:
+    """The error for a file whose reader process sent what no honest one sends."""
     return DamagedMediaError(
         f"{name} cannot be read", f"its decoder answered with nonsense ({error}), as after a crash or an attack"
     )

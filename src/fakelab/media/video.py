@@ -44,6 +44,9 @@ def prepare(container: str) -> None:
 class VideoReader:
     """The main picture stream of one file. Cover pictures are no video; a file with sound alone has kind audio."""
 
+    with_sound = False
+    """Whether the first sound track is read as well."""
+
     def __init__(self, job: Job) -> None:
         self.failed = 0
         self.warnings: list[str] = []
@@ -212,6 +215,8 @@ class VideoReader:
     def _origin_s(self) -> float:
         """Where a player's clock says 0: the start of the file's earliest stream."""
         start = self._container.start_time
+        if self._stream is None:
+            return float((start or 0) / av.time_base)
         first_s = float(self._first * self._time_base)
         return first_s if start is None else min(first_s, start / av.time_base)
 
@@ -235,8 +240,9 @@ class VideoReader:
             raise_if_memory(error)
             raise as_refusal(error, job.container) from error
         self._stream = self._main_stream()
+        self._audio = next(iter(self._container.streams.audio), None) if self.with_sound else None
         for stream in self._container.streams:
-            if stream is not self._stream:
+            if stream is not self._stream and stream is not self._audio:
                 stream.discard = Discard.all
         if self._stream is None:
             return
@@ -341,8 +347,11 @@ class VideoReader:
 
     def _rewind(self) -> None:
         if not (self._seekable and self._seek(self._first)):
-            self._container.close()
-            self._open()
+            self._reopen()
+
+    def _reopen(self) -> None:
+        self._container.close()
+        self._open()
 
     def _seek(self, place: float) -> bool:
         """Goes to the last keyframe at or before `place`; False, and never tried again, where the file can't."""
@@ -353,12 +362,12 @@ class VideoReader:
             self._seekable = False
         return self._seekable
 
-    def _packets(self) -> Iterator[Any]:
-        """Packets of the stream from here on; damaged stretches are skipped and counted."""
+    def _packets(self, *streams: Any) -> Iterator[Any]:
+        """Packets of the picture stream, or of these, from here on; damaged stretches are skipped and counted."""
         bad = 0
         while bad < BAD_READS:
             try:
-                for packet in self._container.demux(self._stream):
+                for packet in self._container.demux(*(streams or (self._stream,))):
                     bad = 0
                     yield packet
                 return
