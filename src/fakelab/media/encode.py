@@ -84,7 +84,7 @@ class Encoder:
         self._turn = Turn()
 
     def add_pictures(self, first: Any, turn: Turn, longest_px: int, aspect: Fraction, rate: float) -> None:
-        """Makes room for pictures like `first`, to be turned upright; `aspect` is the width of one pixel by its height."""
+        """Makes room for pictures like `first`, to be turned; `aspect` is the width of one pixel by its height."""
         self._turn = turn
         width, height = max(1, round(first.width * aspect)), first.height
         width, height = (height, width) if turn.transpose else (width, height)

@@ -1,4 +1,4 @@
-"""What the readers that ask FFmpeg share: how a frame is turned, and what an error means. Runs inside the child process."""
+"""What the readers that ask FFmpeg share: how a frame is turned, what an error means. Runs inside the child process."""
 
 from __future__ import annotations
 

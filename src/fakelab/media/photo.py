@@ -168,8 +168,9 @@ def to_rgb(image: Any) -> Any:
 
 def scaled(rgb: Any, longest_px: int | None) -> Any:
     """The RGB image with at most `longest_px` on its longer side."""
-    size = fitted(*rgb.size, longest_px)
-    return rgb if size == rgb.size else rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    width, height = rgb.size
+    size = fitted(width, height, longest_px)
+    return rgb if size == (width, height) else rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
 
 
 def picture_of(rgb: Any, time_s: float = 0.0, burst: int = 0) -> Picture:

@@ -27,8 +27,9 @@ def open_media(
 ) -> Media:
     """The file at `path`, sniffed, hashed and probed, ready to be sampled. Close it, or use it in a ``with``.
 
-    `threads` is what the decoder may use; `task`, one of `child.TASKS`, makes it ready for `Media.parts`. Raises NotFoundError, UnsupportedMediaError, DamagedMediaError, LimitError,
-    and EnvironmentBrokenError where no reader process can start.
+    `threads` is what the decoder may use; `task`, one of `child.TASKS`, makes it ready for `Media.parts`. Raises
+    NotFoundError, UnsupportedMediaError, DamagedMediaError, LimitError, and EnvironmentBrokenError where no reader
+    process can start.
     """
     limits = limits or Limits()
     name = shown(path)

@@ -1,4 +1,4 @@
-"""Single frames of a file for its page, at given moments, scaled down where the file is decoded: in the child process."""
+"""Single frames of a file for its page, at given moments; the child process scales them down."""
 
 from __future__ import annotations
 

@@ -92,6 +92,7 @@ class VideoReader:
             "rotation_deg": turn.clockwise_deg,
             "video_codec": self._stream.codec_context.codec.canonical_name,
             "audio_codec": sound,
+            "pixel_format": frame.format.name,
             "video_bitrate_bps": self._stream.bit_rate or None,
             "frames_count": self._count or self._stream.frames or None,
         }
