@@ -5,7 +5,6 @@ The child may write no file, so the encoded bytes go to a `Sink`, which tells wh
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -29,12 +28,6 @@ AAC_BITS_PER_S = 128_000
 PIECE_BYTES = 1 << 18
 SD_HEIGHT_PX = 720
 """Below this a picture that does not name its colour matrix is taken for BT.601, from here on for BT.709."""
-
-
-def prepare() -> None:
-    """Imports what PyAV would import later: once the child is confined it can open no module."""
-    for name in ("audio.codeccontext", "audio.stream", "container.output", "video.codeccontext", "video.stream"):
-        importlib.import_module(f"av.{name}")
 
 
 class Sink:

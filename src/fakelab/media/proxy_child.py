@@ -10,12 +10,12 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
 from fakelab.media.density import Density
-from fakelab.media.encode import Encoder, Sink, prepare
+from fakelab.media.encode import Encoder, Sink
 from fakelab.media.sound import decoded
-from fakelab.media.video import VideoReader
+from fakelab.media.video import VideoReader, prepare
 from fakelab.media.wire import Job, Message, RefusedError
 
-prepare()
+prepare("")  # PyAV may be asked here by a file that it does not read
 
 Part = tuple[Message, list[bytes]]
 PROBED_PACKETS = 200

@@ -15,7 +15,7 @@ from fakelab.media.sniff import shown
 from fakelab.media.wire import MalformedError, whole
 from fakelab.records import Kind
 
-FINER = 16
+FINER = 64
 """While the length is not known, at least this many bins are kept for each point asked for."""
 
 
@@ -88,10 +88,12 @@ class _Outline:
         rest = [self._rest[at : at + self._width] for at in range(0, len(self._rest), self._width)]
         self._low = np.append(self._low, [part.min() for part in rest])
         self._high = np.append(self._high, [part.max() for part in rest])
-        edges = np.linspace(0, length / self._width, points + 1)
+        # Each bin counts for the point that holds its middle.
+        edges = np.rint(np.linspace(0, length / self._width, points + 1)).astype(int)
         low, high = np.zeros(points, np.float32), np.zeros(points, np.float32)
         for point in range(points):
-            start, end = int(edges[point]), max(int(edges[point]) + 1, int(np.ceil(edges[point + 1] - 1e-9)))
+            start = min(edges[point], len(self._low) - 1) if length <= self.count else edges[point]
+            end = max(start + 1, edges[point + 1])
             if start < len(self._low):
                 low[point] = self._low[start:end].min() / 32768
                 high[point] = self._high[start:end].max() / 32768

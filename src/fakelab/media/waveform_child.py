@@ -7,12 +7,9 @@ from typing import Any
 
 from av.error import FFmpegError
 
-from fakelab.media.encode import prepare
 from fakelab.media.sound import SoundFilter, decoded
 from fakelab.media.video import VideoReader
 from fakelab.media.wire import Job, Message
-
-prepare()
 
 SAMPLES = 1 << 14
 HIGHEST_RATE = 48_000
