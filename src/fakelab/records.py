@@ -88,6 +88,8 @@ class MediaInfo:
     video_bitrate_bps: float | None = None
     frames_count: int | None = None
     """Frames that the container declares or that were counted."""
+    pixel_format: str | None = None
+    """How a video stores its pixels, in FFmpeg's word: yuv420p is 8 bits with halved colour, as browsers want it."""
     phash: tuple[str, ...] = ()
     """Perceptual hashes of sampled frames, 64 bits in hexadecimal: files that look alike have near ones."""
 

@@ -5,19 +5,23 @@ Such files have no index: the frames are decoded in order, and those of the plan
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from PIL import ImageSequence
 
 from fakelab.media.density import Density, plan
-from fakelab.media.photo import open_image, picture_of, prepare, to_rgb
+from fakelab.media.photo import open_image, picture_of, prepare, scaled, to_rgb
 from fakelab.media.wire import Job, Message, Picture, RefusedError
 
 __all__ = ["AnimationReader", "prepare"]
 
 USUAL_MS = 100.0
 """Shown for frames that state no duration, as browsers do for GIFs."""
+SLACK_S = 0.001
+"""A moment this far before a frame still means that frame: written times are rounded."""
 ERRORS = (OSError, SyntaxError, ValueError, EOFError)
 
 
@@ -27,6 +31,7 @@ class AnimationReader:
     def __init__(self, job: Job) -> None:
         self.failed = 0
         self.warnings: list[str] = []
+        self.longest_px: int | None = None
         self._job = job
         self._starts_s: list[float] = []
         self._end_s = 0.0
@@ -66,7 +71,22 @@ class AnimationReader:
             if index >= len(self._starts_s):
                 return
             if index in wanted:
-                yield picture_of(to_rgb(frame.copy()), self._starts_s[index], wanted[index])
+                yield self._picture(frame, index, wanted[index])
+
+    def at(self, times_s: list[float]) -> Iterator[Picture]:
+        """The frame on show at each time; `burst` is the time's place in the list."""
+        wanted: dict[int, list[int]] = {}
+        for place, time_s in enumerate(times_s):
+            shown = bisect.bisect_right(self._starts_s, time_s + SLACK_S) - 1
+            wanted.setdefault(max(0, shown), []).append(place)
+        for index, frame in enumerate(ImageSequence.Iterator(open_image(self._job))):
+            if index > max(wanted):
+                return
+            for place in wanted.get(index, ()):
+                yield self._picture(frame, index, place)
+
+    def _picture(self, frame: Any, index: int, burst: int) -> Picture:
+        return picture_of(scaled(to_rgb(frame.copy()), self.longest_px), self._starts_s[index], burst)
 
     def _wanted(self, density: Density) -> dict[int, int]:
         """Frame number -> burst."""

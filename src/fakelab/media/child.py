@@ -1,7 +1,8 @@
 """The reader process: opens one untrusted file, answers with its facts and then its sampled pictures.
 
-Started by `sandbox.Child`. In: one line of JSON with the job, then one with the density. Out: `wire` messages ready,
-facts, frame (each with its bytes), end, or refused. It imports only what its kind of file needs, never numpy.
+Started by `sandbox.Child`. In: one line of JSON with the job, then one with what is wanted: a density, or the times of
+pictures, or what a task of TASKS takes. Out: `wire` messages ready, facts, frame or part (each with its bytes), end, or
+refused. It imports only what its kind of file needs, never numpy.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from fakelab.media.confine import confine, self_test
@@ -17,6 +19,8 @@ from fakelab.media.density import Density
 from fakelab.media.wire import EXIT_MEMORY, FileReader, Job, Message, Picture, RefusedError, send
 
 READERS = {"video": "VideoReader", "photo": "PhotoReader", "animation": "AnimationReader"}
+TASKS = {"proxy": "proxy_child", "waveform": "waveform_child"}
+"""Task -> the module that does it with the file's reader: its `reader` gives what opens the file, with `parts`."""
 
 
 def main(order: Message) -> None:
@@ -43,6 +47,7 @@ def _serve(order: Message, commands: BinaryIO, out: BinaryIO) -> None:
         module = importlib.import_module(f"fakelab.media.{name}" if name in READERS else "socket")
         if name != "none":
             module.prepare(order["container"])
+        task = importlib.import_module(f"fakelab.media.{TASKS[order['task']]}") if "task" in order else None
     except ImportError as error:
         send(out, {"type": "broken", "why": str(error)})
         return
@@ -57,17 +62,29 @@ def _serve(order: Message, commands: BinaryIO, out: BinaryIO) -> None:
         return
     send(out, {"type": "ready", "holds": holds})
     job = Job(file, order["container"], order["demuxer"], order["threads"], order["pixels"])
-    reader: FileReader = getattr(module, READERS[name])(job)
+    kind = getattr(module, READERS[name])
+    reader = (task.reader(kind) if task else kind)(job)
     send(out, {"type": "facts", "facts": reader.facts(), "warnings": reader.warnings})
     line = commands.readline()
     if line:
-        _stream(reader, Density(**json.loads(line)), out)
+        _stream(reader, json.loads(line), out)
 
 
-def _stream(reader: FileReader, density: Density, out: BinaryIO) -> None:
-    for picture in reader.frames(density):
-        send(out, _frame_message(picture, reader.failed), picture.rows)
+def _stream(reader: Any, wanted: Message, out: BinaryIO) -> None:
+    if hasattr(reader, "parts"):
+        for message, payload in reader.parts(wanted):
+            send(out, {"type": "part"} | message, payload)
+    else:
+        for picture in _pictures(reader, wanted):
+            send(out, _frame_message(picture, reader.failed), picture.rows)
     send(out, {"type": "end", "failed": reader.failed, "warnings": reader.warnings})
+
+
+def _pictures(reader: FileReader, wanted: Message) -> Iterator[Picture]:
+    if "times_s" not in wanted:
+        return reader.frames(Density(**wanted))
+    reader.longest_px = wanted["longest_px"]
+    return reader.at(wanted["times_s"])
 
 
 def _frame_message(picture: Picture, failed: int) -> dict[str, Any]:

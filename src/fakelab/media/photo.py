@@ -6,6 +6,7 @@ The header's size is checked before a pixel is decoded. Every mode ends as 8-bit
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
@@ -13,7 +14,7 @@ from typing import Any, BinaryIO, cast
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from fakelab.media.density import Density
-from fakelab.media.wire import Job, Message, Picture, RefusedError
+from fakelab.media.wire import Job, Message, Picture, RefusedError, fitted
 
 PILLOW_FORMATS = {
     "jpeg": ("JPEG", "MPO"),
@@ -57,6 +58,7 @@ class PhotoReader:
     def __init__(self, job: Job) -> None:
         self.failed = 0
         self.warnings: list[str] = []
+        self.longest_px: int | None = None
         self._job = job
         self._image = open_image(job)
         self._orientation = orientation_of(self._image)
@@ -72,7 +74,13 @@ class PhotoReader:
         """The picture, once."""
         image = to_rgb(self._load())
         turn = UPRIGHT.get(self._orientation)
-        yield picture_of(image if turn is None else image.transpose(turn))
+        yield picture_of(scaled(image if turn is None else image.transpose(turn), self.longest_px))
+
+    def at(self, times_s: list[float]) -> Iterator[Picture]:
+        """The picture for each time."""
+        picture = next(self.frames(Density()))
+        rows = list(picture.rows)
+        return (dataclasses.replace(picture, rows=rows, burst=index) for index in range(len(times_s)))
 
     def _load(self) -> Any:
         """The decoded image; of a truncated file the part that is there, with a warning."""
@@ -156,6 +164,13 @@ def to_rgb(image: Any) -> Any:
         ground.paste(image, mask=image.getchannel("A"))
         return ground
     return image.convert("RGB")
+
+
+def scaled(rgb: Any, longest_px: int | None) -> Any:
+    """The RGB image with at most `longest_px` on its longer side."""
+    width, height = rgb.size
+    size = fitted(width, height, longest_px)
+    return rgb if size == (width, height) else rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
 
 
 def picture_of(rgb: Any, time_s: float = 0.0, burst: int = 0) -> Picture:

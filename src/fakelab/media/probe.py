@@ -129,6 +129,7 @@ def media_info(path: str, size_bytes: int, sha256: str, sniffed: Sniffed, facts:
         video_codec=_codec(facts.get("video_codec")),
         audio_codec=_codec(facts.get("audio_codec")),
         video_bitrate_bps=bitrate,
+        pixel_format=_codec(facts.get("pixel_format")),
         frames_count=None if frames is None else whole(facts, "frames_count", 0, 1 << 48),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -19,13 +19,17 @@ from fakelab.media.wire import MalformedError, Message, number, text, whole
 from fakelab.records import Frame, Image, Kind, MediaInfo
 
 PHASHES = 64
+MOST_PART_BYTES = 1 << 26
 
 
-def open_media(path: str | os.PathLike[str], limits: Limits | None = None, threads: int = 2) -> Media:
+def open_media(
+    path: str | os.PathLike[str], limits: Limits | None = None, threads: int = 2, task: str | None = None
+) -> Media:
     """The file at `path`, sniffed, hashed and probed, ready to be sampled. Close it, or use it in a ``with``.
 
-    `threads` is what the decoder may use. Raises NotFoundError, UnsupportedMediaError, DamagedMediaError, LimitError,
-    and EnvironmentBrokenError where no reader process can start.
+    `threads` is what the decoder may use; `task`, one of `child.TASKS`, makes it ready for `Media.parts`. Raises
+    NotFoundError, UnsupportedMediaError, DamagedMediaError, LimitError, and EnvironmentBrokenError where no reader
+    process can start.
     """
     limits = limits or Limits()
     name = shown(path)
@@ -38,13 +42,19 @@ def open_media(path: str | os.PathLike[str], limits: Limits | None = None, threa
                 "Cut it, or raise the limit on file size.",
             )
         sniffed = identify(reader_at(fd), os.fspath(path))
-        return _probed(path, fd, size_bytes, sniffed, limits, max(1, threads))
+        return _probed(path, fd, size_bytes, sniffed, limits, max(1, threads), task)
     finally:
         os.close(fd)  # the child has a descriptor of its own by now
 
 
 def _probed(
-    path: str | os.PathLike[str], fd: int, size_bytes: int, sniffed: Sniffed, limits: Limits, threads: int
+    path: str | os.PathLike[str],
+    fd: int,
+    size_bytes: int,
+    sniffed: Sniffed,
+    limits: Limits,
+    threads: int,
+    task: str | None,
 ) -> Media:
     name = shown(path)
     order = {
@@ -54,6 +64,7 @@ def _probed(
         "threads": threads,
     }
     order |= {"fd": fd} if os.name == "posix" else {"path": os.path.abspath(path)}
+    order |= {"task": task} if task else {}
     child = Child(order, limits, name, fd)
     digest = None
     try:
@@ -69,7 +80,7 @@ def _probed(
         if digest is not None:
             digest.cancel()
         if isinstance(error, MalformedError):
-            raise _nonsense(name, error) from error
+            raise nonsense(name, error) from error
         raise
     return Media(info, child, limits, name, _warnings(answer))
 
@@ -101,6 +112,34 @@ class Media:
         self._asked = True
         return self._frames(density or Density())
 
+    def at(self, times_s: Sequence[float], longest_px: int) -> Iterator[tuple[int, Frame]]:
+        """The frames on show at these times, scaled down to `longest_px`, each with the place of its time in the list.
+
+        Takes the place of `frames`, and raises what it raises.
+        """
+        self._asked = True
+        if self.info.kind is Kind.AUDIO or not times_s:
+            return
+        self._child.say({"times_s": list(times_s), "longest_px": longest_px})
+        for frame in self._received():
+            yield frame.burst, frame
+
+    def parts(self, wanted: Message) -> Iterator[tuple[Message, bytes]]:
+        """What the child's task gives: messages with their bytes, at most MOST_PART_BYTES each.
+
+        Raises what `frames` raises, but nothing where there is no part; MalformedError is for the caller to turn into
+        `nonsense`.
+        """
+        self._asked = True
+        self._child.say(wanted)
+        while (message := self._child.hear("part", "end"))["type"] == "part":
+            data = bytearray(whole(message, "bytes", 0, MOST_PART_BYTES))
+            self._child.read_into(memoryview(data))
+            yield message, bytes(data)
+        self.frames_failed = whole(message, "failed", 0, 1 << 48)
+        self.warnings = _warnings(message)
+        self.close()
+
     def close(self) -> None:
         """Ends the reader process. Nothing is left behind; may be called twice."""
         self._asked = True
@@ -124,20 +163,26 @@ class Media:
                 "every_s": density.every_s,
             }
         )
-        index, burst = 0, -1
+        burst = -1
+        for frame in self._received():
+            if frame.burst != burst and len(self.phash) < PHASHES:
+                self.phash.append(f"{perceptual_hash(frame.image):016x}")
+            burst = frame.burst
+            yield frame
+            # Not while the next one is awaited: one frame is held at a time.
+            del frame
+
+    def _received(self) -> Iterator[Frame]:
+        """The frames that the child sends, until it says that this was the last one."""
+        index = 0
         try:
             while (message := self._child.hear("frame", "end"))["type"] == "frame":
-                frame = self._frame(message, index)
-                if frame.burst != burst and len(self.phash) < PHASHES:
-                    self.phash.append(f"{perceptual_hash(frame.image):016x}")
-                index, burst = index + 1, frame.burst
-                yield frame
-                # Not while the next one is awaited: one frame is held at a time.
-                del frame
+                index += 1
+                yield self._frame(message, index - 1)
             self.frames_failed = whole(message, "failed", 0, 1 << 48)
         except MalformedError as error:
             self.close()
-            raise _nonsense(self._name, error) from error
+            raise nonsense(self._name, error) from error
         self.warnings = _warnings(message)
         self.close()
         if index == 0:
@@ -178,7 +223,8 @@ def _warnings(message: Message) -> tuple[str, ...]:
     return tuple(t for item in items if (t := text({"warning": item}, "warning")))
 
 
-def _nonsense(name: str, error: MalformedError) -> DamagedMediaError:
+def nonsense(name: str, error: MalformedError) -> DamagedMediaError:
+    """The error for a file whose reader process sent what no honest one sends."""
     return DamagedMediaError(
         f"{name} cannot be read", f"its decoder answered with nonsense ({error}), as after a crash or an attack"
     )

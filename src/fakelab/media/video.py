@@ -9,9 +9,8 @@ from __future__ import annotations
 import importlib
 import itertools
 import math
-import struct
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import av
 from av.error import FFmpegError
@@ -19,7 +18,8 @@ from av.stream import Discard, Disposition
 from av.video.reformatter import VideoReformatter
 
 from fakelab.media.density import Density, Segment, plan
-from fakelab.media.wire import Job, Message, Picture, RefusedError, Turn
+from fakelab.media.ffmpeg import as_refusal, raise_if_memory, refuse_to_open, turn_of
+from fakelab.media.wire import Job, Message, Picture, RefusedError, Turn, fitted
 
 HEAD_PACKETS = 600
 """Packets read to tell frame rate and regularity; a shorter clip is known to the last packet."""
@@ -31,6 +31,8 @@ BAD_READS = 64
 """Read errors in a row before the rest of a file is given up."""
 WORTH_A_SEEK_S = 1.0
 """Decoding this far forward costs no more than a seek and its keyframe."""
+SLACK_S = 0.001
+"""A moment this far before a frame still means that frame: written times are rounded."""
 
 
 def prepare(container: str) -> None:
@@ -42,9 +44,13 @@ def prepare(container: str) -> None:
 class VideoReader:
     """The main picture stream of one file. Cover pictures are no video; a file with sound alone has kind audio."""
 
+    with_sound = False
+    """Whether the first sound track is read as well."""
+
     def __init__(self, job: Job) -> None:
         self.failed = 0
         self.warnings: list[str] = []
+        self.longest_px: int | None = None
         self._job = job
         self._first = self._last = 0.0  # ticks of the stream's time base
         self._step = 1.0
@@ -86,6 +92,7 @@ class VideoReader:
             "rotation_deg": turn.clockwise_deg,
             "video_codec": self._stream.codec_context.codec.canonical_name,
             "audio_codec": sound,
+            "pixel_format": frame.format.name,
             "video_bitrate_bps": self._stream.bit_rate or None,
             "frames_count": self._count or self._stream.frames or None,
         }
@@ -118,6 +125,42 @@ class VideoReader:
                 self._seekable = False
                 source = self._from_start()
                 yield from self._burst(source, segment, burst, density.frames_per_burst, False)
+
+    def at(self, times_s: list[float]) -> Iterator[Picture]:
+        """The frame on show at each time, in time order; `burst` is the time's place in the list.
+
+        That is the last frame at or before the time; the first one for earlier times.
+        """
+        if self._stream is None:
+            return
+        tick_s = float(self._time_base)
+        slack = min(SLACK_S / tick_s, self._step / 4)
+        source, shown = self._timed(self._from_start()), None
+        ahead = next(source, None)
+        for time_s, index in sorted((time_s, index) for index, time_s in enumerate(times_s)):
+            place = min((time_s + self._origin_s()) / tick_s, self._last) + slack
+            passed = shown or ahead
+            if passed and self._seekable and place - passed[0] > WORTH_A_SEEK_S / tick_s and self._seek(place):
+                source, shown = self._timed(self._decoded()), None
+                ahead = next(source, None)
+                if ahead is None or ahead[0] > place:
+                    # The index led nowhere: from here on one pass without seeking.
+                    self._seekable = False
+                    source = self._timed(self._from_start())
+                    ahead = next(source, None)
+            while ahead is not None and ahead[0] <= place:
+                shown, ahead = ahead, next(source, None)
+            if found := shown or ahead:
+                yield self._picture(found[1], found[0], index)
+
+    def _timed(self, source: Iterator[Any]) -> Iterator[tuple[float, Any]]:
+        """Each whole frame of `source` with its place."""
+        for frame in source:
+            if frame.is_corrupt:
+                self.failed += 1
+                continue
+            self._position = self._ticks(frame)
+            yield self._position, frame
 
     def _burst(
         self, source: Iterator[Any], segment: Segment, burst: int, wanted: int, jumped: bool
@@ -157,7 +200,8 @@ class VideoReader:
 
     def _picture(self, frame: Any, now: float, burst: int) -> Picture:
         self._check_size(frame.width, frame.height)
-        rgb = self._converter.reformat(frame, format="rgb24", threads=1)
+        width, height = fitted(frame.width, frame.height, self.longest_px)
+        rgb = self._converter.reformat(frame, width, height, format="rgb24", threads=1)
         plane, row_bytes = rgb.planes[0], rgb.width * 3
         view = memoryview(plane).cast("B")
         stride = plane.line_size
@@ -172,6 +216,8 @@ class VideoReader:
     def _origin_s(self) -> float:
         """Where a player's clock says 0: the start of the file's earliest stream."""
         start = self._container.start_time
+        if self._stream is None:
+            return float((start or 0) / av.time_base)
         first_s = float(self._first * self._time_base)
         return first_s if start is None else min(first_s, start / av.time_base)
 
@@ -189,14 +235,15 @@ class VideoReader:
                 options=options,
                 metadata_errors="ignore",
                 buffer_size=1 << 16,
-                io_open=_refuse_to_open,
+                io_open=refuse_to_open,
             )
         except FFmpegError as error:
-            _raise_if_memory(error)
-            raise _as_refusal(error, job.container) from error
+            raise_if_memory(error)
+            raise as_refusal(error, job.container) from error
         self._stream = self._main_stream()
+        self._audio = next(iter(self._container.streams.audio), None) if self.with_sound else None
         for stream in self._container.streams:
-            if stream is not self._stream:
+            if stream is not self._stream and stream is not self._audio:
                 stream.discard = Discard.all
         if self._stream is None:
             return
@@ -301,29 +348,32 @@ class VideoReader:
 
     def _rewind(self) -> None:
         if not (self._seekable and self._seek(self._first)):
-            self._container.close()
-            self._open()
+            self._reopen()
+
+    def _reopen(self) -> None:
+        self._container.close()
+        self._open()
 
     def _seek(self, place: float) -> bool:
         """Goes to the last keyframe at or before `place`; False, and never tried again, where the file can't."""
         try:
             self._container.seek(int(place), stream=self._stream, backward=True)
         except FFmpegError as error:
-            _raise_if_memory(error)
+            raise_if_memory(error)
             self._seekable = False
         return self._seekable
 
-    def _packets(self) -> Iterator[Any]:
-        """Packets of the stream from here on; damaged stretches are skipped and counted."""
+    def _packets(self, *streams: Any) -> Iterator[Any]:
+        """Packets of the picture stream, or of these, from here on; damaged stretches are skipped and counted."""
         bad = 0
         while bad < BAD_READS:
             try:
-                for packet in self._container.demux(self._stream):
+                for packet in self._container.demux(*(streams or (self._stream,))):
                     bad = 0
                     yield packet
                 return
             except FFmpegError as error:
-                _raise_if_memory(error)
+                raise_if_memory(error)
                 bad += 1
                 self.failed += 1
 
@@ -336,41 +386,10 @@ class VideoReader:
             except EOFError:
                 return
             except FFmpegError as error:
-                _raise_if_memory(error)
+                raise_if_memory(error)
                 self.failed += 1
                 frames = []
             silent = 0 if frames else silent + 1
             yield from frames
             if silent > BAD_PACKETS:
                 return
-
-
-def turn_of(frame: Any) -> Turn:
-    """How the frame's display matrix turns and mirrors it, to the nearest quarter."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return Turn()
-    a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])
-    # x' = a x + c y, y' = b x + d y: which of the two pairs is the larger says whether the axes are swapped.
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        return Turn(False, a < 0, d < 0)
-    return Turn(True, c < 0, b < 0)
-
-
-def _refuse_to_open(url: str, flags: int, options: dict[str, str]) -> NoReturn:
-    """FFmpeg asks here whenever the content of a file makes it want another one."""
-    raise RefusedError(
-        "unsupported",
-        "its content asks for another file or address, which a media file may not",
-        "Give the media itself, not a text that points at it.",
-    )
-
-
-def _raise_if_memory(error: FFmpegError) -> None:
-    if isinstance(error, MemoryError):
-        raise MemoryError from error
-
-
-def _as_refusal(error: FFmpegError, container: str) -> RefusedError:
-    why = f"its {container} structure could not be read ({error.strerror or type(error).__name__})"
-    return RefusedError("damaged", why, "The download or copy may be incomplete: try to get the file again.")

@@ -59,18 +59,31 @@ class Picture:
     turn: Turn = Turn()
 
 
+def fitted(width_px: int, height_px: int, longest_px: int | None) -> tuple[int, int]:
+    """The size scaled down so that the longer side has at most `longest_px`; as it is where that is None."""
+    if longest_px is None or max(width_px, height_px) <= longest_px:
+        return width_px, height_px
+    scale = longest_px / max(width_px, height_px)
+    return max(1, round(width_px * scale)), max(1, round(height_px * scale))
+
+
 class FileReader(Protocol):
     """What reads one kind of file inside the child. Its methods raise `RefusedError`."""
 
     failed: int
     """Packets and frames that could not be decoded so far."""
     warnings: list[str]
+    longest_px: int | None
+    """Pictures are scaled down to this on their longer side."""
 
     def facts(self) -> Message:
         """What `probe.media_info` turns into a MediaInfo."""
 
     def frames(self, density: Density) -> Iterator[Picture]:
         """The sampled pictures in time order."""
+
+    def at(self, times_s: list[float]) -> Iterator[Picture]:
+        """The picture on show at each time, in any order; `burst` is the time's place in the list."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,8 @@ def _file(info: MediaInfo) -> Document:
     values = {name: plain(getattr(info, name)) for name in FILE_FIELDS}
     nulls = [name for name, value in values.items() if value is None]
     why = {name: _why_unknown(info.kind, name) for name in nulls}
-    seen = {"phash": list(info.phash)} if info.phash else {}
+    seen: Document = {"pixel_format": info.pixel_format} if info.pixel_format else {}
+    seen |= {"phash": list(info.phash)} if info.phash else {}
     return {"path": info.path, "name": info.name, **values, **seen, "reason": why, **_path_bytes(info.path)}
 
 

@@ -71,7 +71,7 @@ def _file(file: Doc) -> MediaInfo:
     if "path_base64" in file:
         path = os.fsdecode(base64.b64decode(file["path_base64"]))
     values = {name: file[name] for name in ("name", *FILE_FIELDS)} | {"kind": Kind(file["kind"])}
-    return MediaInfo(path=path, phash=tuple(file.get("phash", ())), **values)
+    return MediaInfo(path=path, pixel_format=file.get("pixel_format"), phash=tuple(file.get("phash", ())), **values)
 
 
 def _finding(finding: Doc, picture: Picture) -> Finding:
