@@ -30,6 +30,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "rescore": ("fakelab.cli.rescore", "Do old ones again with another model; list the verdicts that changed."),
     "serve": ("fakelab.cli.serve", "Open the pages and the REST interface on this machine."),
     "worker": ("fakelab.cli.worker", "Analyse what servers took in (needs PostgreSQL)."),
+    "users": ("fakelab.cli.users", "The accounts of a server: add, reset, role, disable, list."),
+    "keys": ("fakelab.cli.keys", "Keys with which programs use a server: add, list, revoke."),
     "models": ("fakelab.cli.models", "List the models, show a model's card, check the weights."),
     "data": ("fakelab.cli.data", "Make data sets: list files with labels, join, split, cut faces, count."),
     "train": ("fakelab.cli.train", "Train a detector (needs the extra 'train')."),

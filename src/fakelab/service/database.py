@@ -12,7 +12,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Double, Engine, ForeignKey, Index, Text, create_engine, event, inspect, text
+from sqlalchemy import BigInteger, Boolean, Double, Engine, ForeignKey, Index, Text, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -20,7 +20,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from fakelab.errors import EnvironmentBrokenError, UsageError
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration: a database that names it needs nothing done."""
 FILE_NAME = "history.sqlite3"
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -159,6 +159,67 @@ class JobRow(Base):
     """The run that this one does again, with another model; empty for a file that was handed in."""
     batch: Mapped[str] = mapped_column(Text, index=True)
     """What ties the jobs of one request to do many again."""
+
+
+class UserRow(Base):
+    """An account; see `fakelab.service.accounts`."""
+
+    __tablename__ = "users"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    password: Mapped[str] = mapped_column(Text)
+    role: Mapped[str] = mapped_column(Text)
+    desk: Mapped[str] = mapped_column(Text)
+    created: Mapped[str] = mapped_column(Text)
+    disabled: Mapped[bool] = mapped_column(Boolean)
+
+
+class SessionRow(Base):
+    """A browser that is signed in; `token` is the SHA-256 of what its cookie holds."""
+
+    __tablename__ = "sessions"
+
+    token: Mapped[str] = mapped_column(Text, primary_key=True)
+    user: Mapped[str] = mapped_column(Text, index=True)
+    via: Mapped[str] = mapped_column(Text)
+    created: Mapped[str] = mapped_column(Text)
+    used: Mapped[str] = mapped_column(Text)
+
+
+class TicketRow(Base):
+    """A token that lets one browser in, once."""
+
+    __tablename__ = "tickets"
+
+    ticket: Mapped[str] = mapped_column(Text, primary_key=True)
+    created: Mapped[str] = mapped_column(Text)
+
+
+class KeyRow(Base):
+    """A key of a program; `secret` is the SHA-256 of the whole key."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    secret: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(Text)
+    desk: Mapped[str] = mapped_column(Text)
+    scopes: Mapped[str] = mapped_column(Text)
+    created: Mapped[str] = mapped_column(Text)
+    expires: Mapped[str] = mapped_column(Text)
+    used: Mapped[str] = mapped_column(Text)
+    revoked: Mapped[bool] = mapped_column(Boolean)
+
+
+class SignInRow(Base):
+    """A failure to sign in, by name or by a short hash of where it came from; kept for a quarter of an hour."""
+
+    __tablename__ = "sign_ins"
+    __table_args__ = (Index("sign_ins_mark", "mark", "at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    mark: Mapped[str] = mapped_column(Text)
+    at: Mapped[str] = mapped_column(Text)
 
 
 class EventRow(Base):

@@ -144,7 +144,7 @@ class History:
                     for each in files
                 )
                 detail = {"document": row.document_sha256, "files": {each.name: each.sha256 for each in files}}
-                self._append(session, actor, "created", run_id, detail)
+                self.append(session, actor, "created", run_id, detail)
         except BaseException:
             shutil.rmtree(self.files_of(run_id), ignore_errors=True)
             raise
@@ -162,7 +162,7 @@ class History:
     def note(self, actor: str, action: str, run: str = "", **detail: Any) -> Event:
         """Adds an event to the log: viewed, exported, re-run, signed in, ..."""
         with self.writing() as session:
-            return self._append(session, actor, action, run, detail)
+            return self.append(session, actor, action, run, detail)
 
     def review(self, run: str, *, actor: str, conclusion: str, notes: str = "") -> Review:
         """Keeps what an analyst concluded, beside what the machine said. Raises UsageError without a conclusion."""
@@ -173,7 +173,7 @@ class History:
         made = Review(row.at, row.actor, row.conclusion, row.notes)
         with self.writing() as session:
             session.add(row)
-            self._append(session, actor, "reviewed", run, {"conclusion": made.conclusion, "notes": made.notes})
+            self.append(session, actor, "reviewed", run, {"conclusion": made.conclusion, "notes": made.notes})
             self._index(session, run)
         return made
 
@@ -184,7 +184,7 @@ class History:
         with self.writing() as session:
             session.execute(delete(TagRow).where(TagRow.run == run))
             session.add_all(TagRow(run=run, tag=each) for each in wanted)
-            self._append(session, actor, "tagged", run, {"tags": list(wanted)})
+            self.append(session, actor, "tagged", run, {"tags": list(wanted)})
             self._index(session, run)
         return wanted
 
@@ -194,7 +194,7 @@ class History:
         with self.writing() as session:
             session.execute(delete(RunRow).where(RunRow.id == found.id))
             session.execute(delete(JobRow).where(JobRow.id == found.id))
-            self._append(session, actor, "deleted", found.id, {"document": found.document_sha256, "why": why})
+            self.append(session, actor, "deleted", found.id, {"document": found.document_sha256, "why": why})
         for folder in (self.files_of(found.id), self.media_of(found.id)):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -421,7 +421,8 @@ class History:
                 "the history does not answer", why.strip(), "Check the database and the space on its disk."
             ) from error
 
-    def _append(self, session: Session, actor: str, action: str, run: str, detail: Mapping[str, Any]) -> Event:
+    def append(self, session: Session, actor: str, action: str, run: str, detail: Mapping[str, Any]) -> Event:
+        """Adds an event to the log within a session of `writing`."""
         last = session.scalar(select(EventRow).order_by(EventRow.seq.desc()).limit(1))
         seq, before = (last.seq + 1, last.hash) if last else (1, START)
         made = Event(seq, rfc3339(datetime.now(UTC)), actor, action, run, dict(detail), before)

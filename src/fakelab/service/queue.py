@@ -68,7 +68,7 @@ class JobQueue:
         self._lock: Any = None
         self._workflow: Callable[[str, int], str] | None = None
         self._queue: Queue | None = None
-        self.hooks: list[Callable[[Job], None]] = []
+        self.hooks: list[Callable[[Job], object]] = []
         """Called with each job that is over, in the worker."""
 
     def start(self) -> None:

@@ -99,7 +99,7 @@ class Webhooks:
         try:
             # No redirect is followed: it could lead where no address is allowed.
             with urllib.request.build_opener(_Still).open(request, timeout=TIMEOUT_S) as answer:
-                return 200 <= answer.status < 300
+                return bool(200 <= answer.status < 300)
         except (urllib.error.URLError, OSError, ValueError):
             return False
 

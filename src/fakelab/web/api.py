@@ -96,7 +96,7 @@ class Analysis(BaseModel):
     stage: str | None = None
     done: int | None = None
     total: int | None = None
-    position: int | None = Field(None, description="How many wait before it.")
+    position: Annotated[int | None, Field(description="How many wait before it.")] = None
     sha256: str | None = None
     created: str | None = None
     ended: str | None = None
@@ -106,9 +106,11 @@ class Analysis(BaseModel):
     sentence: str | None = None
     tags: list[str] = []
     conclusion: str | None = None
-    known: bool = Field(False, description="Whether the answer was in this desk's record already.")
+    known: Annotated[bool, Field(description="Whether the answer was in this desk's record already.")] = False
     links: dict[str, str] = {}
-    result: dict[str, Any] | None = Field(None, description="The document, in the schema fakelab.analysis/1.")
+    result: Annotated[dict[str, Any] | None, Field(description="The document, in the schema fakelab.analysis/1.")] = (
+        None
+    )
 
 
 class Analyses(BaseModel):

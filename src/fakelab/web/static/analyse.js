@@ -9,10 +9,6 @@ const said = document.getElementById("said");
 const drop = document.getElementById("drop");
 const form = document.getElementById("hand-in");
 const memory = "fakelab.uploads";
-const LEVELS = {
-  strong_evidence: "Strong evidence of manipulation", moderate_evidence: "Moderate evidence, not conclusive", inconclusive: "Inconclusive",
-  no_evidence_found: "No evidence of manipulation found", not_analysable: "Could not be analysed",
-};
 let queue = Promise.resolve();
 
 showScripted();
@@ -221,8 +217,8 @@ function show(row, job) {
 async function showResult(row) {
   const analysis = await (await ask(`/api/v1/analyses/${row.dataset.id}`)).json();
   if (analysis.state !== "done") return;
-  const parts = new DOMParser().parseFromString(await (await fetch(`/runs/${row.dataset.id}/level`)).text(), "text/html");
-  row.querySelector(".job-state").replaceChildren(make("span", { class: "level" }, ...parts.body.childNodes, make("span", {}, _(LEVELS[analysis.level]))));
+  const mark = document.querySelector(`template[data-level="${analysis.level}"]`).content.cloneNode(true);
+  row.querySelector(".job-state").replaceChildren(mark);
   row.querySelector(".job-score").textContent = analysis.p_fake == null ? "" : percent(analysis.p_fake);
 }
 

@@ -111,9 +111,10 @@ if (video) {
       seek(((event.clientX - area.left) / area.width) * tracks.duration_s);
     });
   }
+  const frameS = 1 / (Number(player.dataset.fps) || 25);
   const keys = {
     ArrowLeft: () => seek(video.currentTime - 1), ArrowRight: () => seek(video.currentTime + 1),
-    ",": () => seek(video.currentTime - 1 / 25), ".": () => seek(video.currentTime + 1 / 25),
+    ",": () => seek(video.currentTime - frameS), ".": () => seek(video.currentTime + frameS),
     Home: () => seek(0), End: () => seek(duration()),
     " ": () => (video.paused ? video.play() : video.pause()),
     s: () => player.dataset.strongest && seek(Number(player.dataset.strongest)),
