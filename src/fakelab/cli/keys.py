@@ -45,9 +45,8 @@ def list_keys(form: Annotated[str, typer.Option("--format", metavar="FORMAT", he
     for each in keys:
         state = "revoked" if each.revoked else f"until {each.expires[:10]}" if each.expires else ""
         used = f"used {each.used}" if each.used else "never used"
-        print(
-            f"{each.id}  {safe(each.name):<24} {','.join(sorted(each.scopes)):<24} {each.desk:<12} {used}  {state}".rstrip()
-        )
+        scopes = ",".join(sorted(each.scopes))
+        print(f"{each.id}  {safe(each.name):<24} {scopes:<24} {each.desk:<12} {used}  {state}".rstrip())
     if not keys:
         print("No key.", file=sys.stderr)
     return 0

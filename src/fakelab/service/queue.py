@@ -40,7 +40,7 @@ log = logging.getLogger("fakelab.queue")
 
 
 def default_name() -> str:
-    """This machine's name, as a worker's name must be."""
+    """The name of this machine, as a worker's name must be."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64] or "worker"
 
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fakelab import __version__, reports
 from fakelab.errors import FakeLabError, unknown_name
-from fakelab.web import api, pages
+from fakelab.web import api, pages_about, pages_history, pages_run, tus
 from fakelab.web.auth import find_who
 from fakelab.web.house import House
 from fakelab.web.metrics import CONTENT_TYPE
@@ -65,7 +65,8 @@ def make_app(house: House) -> FastAPI:
     app.state.house = house
     add_handlers(app)
     app.include_router(api.router)
-    app.include_router(pages.router)
+    for each in (tus, pages_run, pages_history, pages_about):
+        app.include_router(each.router)
     app.get("/healthz", include_in_schema=False)(_alive)
     app.get("/readyz", include_in_schema=False)(_ready)
     app.get("/metrics", include_in_schema=False)(_metrics)
