@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,11 @@ from PIL import Image as Pil
 
 import media_maker as maker
 from fakelab.errors import DamagedMediaError, LimitError, NotFoundError, UnsupportedMediaError
-from fakelab.media import Limits, open_media
+from fakelab.media import Limits, Media, open_media
 from fakelab.media.stills import stills
 from fakelab.media.video import VideoReader
 from fakelab.media.wire import Job
+from fakelab.records import Frame
 
 
 def numbers(path: Path, times_s: list[float]) -> list[int]:
@@ -128,6 +130,17 @@ def test_bad_files_give_the_errors_of_the_reader(tmp_path: Path, short_clip: Pat
         stills(tmp_path / "b.mp4", [0.0])
     with pytest.raises(LimitError):
         stills(short_clip, [0.0], Limits(pixels=1000))
+
+
+@pytest.mark.parametrize(
+    "frame", [Frame(np.zeros((9, 9, 3), np.uint8), 0.0, 0, 1), Frame(np.zeros((9, 65, 3), np.uint8), 0.0, 0)]
+)
+def test_a_child_that_was_taken_over_fills_no_memory(
+    frame: Frame, short_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Media, "_received", lambda _: itertools.repeat(frame))
+    with pytest.raises(DamagedMediaError, match="not asked for"):
+        stills(short_clip, [0.0], longest_px=64)
 
 
 def test_a_clip_with_noise_in_its_middle_gives_what_is_left(tmp_path: Path) -> None:
