@@ -124,10 +124,13 @@ def meanings() -> list[tuple[Any, str, str]]:
     return [(_markup(charts.level_mark(each)), LEVEL_WORDS[each], words.LEVEL_MEANINGS[each]) for each in LEVEL_WORDS]
 
 
-def finding_views(analysis: Analysis, pictures: Pictures | None = None) -> tuple[FindingView, ...]:
-    """Every finding as a page shows it. `pictures` says where the faces' pictures lie; else they go into the page."""
+def finding_views(analysis: Analysis, pictures: Pictures | None = None, prefix: str = "f") -> tuple[FindingView, ...]:
+    """Every finding as a page shows it. `pictures` says where the faces' pictures lie; else they go into the page.
+
+    `prefix` keeps the identifiers of several analyses on one page apart.
+    """
     return tuple(
-        _finding_view(finding, analysis, f"f{number}", pictures or _embedded)
+        _finding_view(finding, analysis, f"{prefix}{number}", pictures or _embedded)
         for number, finding in enumerate(analysis.findings, start=1)
     )
 

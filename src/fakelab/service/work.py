@@ -18,6 +18,7 @@ from pathlib import Path
 
 from fakelab.errors import DamagedMediaError, EnvironmentBrokenError, FakeLabError
 from fakelab.reports.json_report import error_document, rfc3339
+from fakelab.service.copies import make_copies
 from fakelab.service.engine import Answer, Engine, EngineLostError, Order
 from fakelab.service.history import History
 from fakelab.service.jobs import Job, Jobs
@@ -26,7 +27,6 @@ from fakelab.settings import Settings, changed
 
 TELL_S = 0.5
 """Progress is written down at most this often."""
-PROXY = "proxy.mp4"
 log = logging.getLogger("fakelab.work")
 
 
@@ -84,27 +84,12 @@ class Workshop:
         return "done"
 
     def copy(self, job_id: str) -> bool:
-        """Makes a copy that browsers play, beside the file, where they would not play the file itself."""
-        from fakelab.media import Limits
-        from fakelab.media.proxy import playable, write_proxy
-
+        """Makes what the page's player needs beside the file; whether all of it could be made."""
         job = self.jobs.find(job_id)
-        if job is None or job.state != "done" or not os.path.isfile(job.place):
+        if job is None or job.state != "done":
             return False
-        document = self.history.document(job_id)
-        if document["file"]["kind"] != "video" or playable(document["file"]):
-            return False
-        target = self.history.media_of(job_id) / PROXY
-        if target.exists():
-            return True
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            write_proxy(job.place, target, Limits(memory_mb=self.settings.memory_mb, wall_s=self.settings.wall_s))
-        except FakeLabError as error:
-            # The verdict stands without it; the page shows key frames instead.
-            log.info("job %s has no copy that plays: %s", job_id, error.code)
-            return False
-        return True
+        file = self.history.document(job_id)["file"]
+        return make_copies(self.history.media_of(job_id), job.place, file, self.settings)
 
     # -- inside ------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from fastapi.responses import FileResponse
 
 from fakelab.errors import NotFoundError
+from fakelab.service.copies import PROXY
 from fakelab.service.runs import Run
-from fakelab.service.work import PROXY
 from fakelab.web.house import House
 
 # A file that somebody handed in must never run anything, whatever it is.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -208,12 +208,7 @@ def compare_page(request: Request, who: Reader, a: str = "", b: str = "") -> Res
     for each in runs:
         if each.error:
             raise UsageError(f"'{each.name}' cannot be compared", "it could not be analysed", "Choose another.")
-    results = [result_of(house, each) for each in runs]
-    # Both lie on one page: what is unique on a page must differ.
-    results = [
-        replace(each, findings=tuple(replace(view, key=f"{side}-{view.key}") for view in each.findings))
-        for side, each in zip("ab", results, strict=True)
-    ]
+    results = [result_of(house, each, prefix=side) for each, side in zip(runs, "ab", strict=True)]
     recent = house.history.page(Search(owner=who.desk), limit=RUNS_SHOWN).runs
     return page(
         request,

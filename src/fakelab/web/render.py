@@ -67,6 +67,8 @@ def page(
 
     def translate(text: str, **parts: Any) -> str:
         found = texts.get(text, text)
+        if "`" in found:
+            return _with_code(found)
         return found.format(**parts) if parts else found
 
     who = getattr(request.state, "who", None)
@@ -86,6 +88,12 @@ def page(
         )
     )
     return HTMLResponse(body, status, dict(headers or {}))
+
+
+def _with_code(text: str) -> Markup:
+    """A text of ours, what stands between backticks as code."""
+    parts = text.split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(each) if at % 2 else each for at, each in enumerate(parts))
 
 
 def error_page(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from fakelab.records import Analysis, FaceScore, Finding, Kind, PersonScore
@@ -64,8 +65,8 @@ class Result:
         return self.analysis.file.kind.value
 
 
-def result_of(house: House, run: Run) -> Result:
-    """The result of a run that could be analysed."""
+def result_of(house: House, run: Run, prefix: str = "f") -> Result:
+    """The result of a run that could be analysed. `prefix` keeps two results on one page apart."""
     document = house.history.document(run.id)
     artifacts = house.history.artifacts(run.id)
     known = {each.name for each in artifacts}
@@ -90,7 +91,7 @@ def result_of(house: House, run: Run) -> Result:
         reasons_left=max(0, len(analysis.verdict.reasons) - content.REASONS_SHOWN),
         not_said=words.not_said(analysis.verdict),
         facts=content.facts(analysis.file),
-        findings=finding_views(analysis, pictures),
+        findings=finding_views(analysis, pictures, prefix),
         all_reasons=[(where, each.text, content.compared(each)) for where, each in words.all_reasons(analysis)],
         duration_s=max((content.duration(each, analysis.file) for each in analysis.findings), default=0.0)
         or (analysis.file.duration_s or 0.0),
@@ -142,7 +143,13 @@ def track_data(result: Result) -> str:
         for person in finding.people
     ]
     file = result.analysis.file
-    data = {"duration_s": result.duration_s, "width_px": file.width_px, "height_px": file.height_px, "people": people}
+    data = {
+        "lines": lines_of(result),
+        "duration_s": result.duration_s,
+        "width_px": file.width_px,
+        "height_px": file.height_px,
+        "people": people,
+    }
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -156,6 +163,19 @@ def relatives(house: House, run: Run) -> tuple[list[Run], list[Run]]:
     like = house.history.similar(run.phash, owner=run.owner, but=run.id) if run.phash else []
     seen = {each.id for each in same}
     return same[:_LIKE], [each for each in like if each.id not in seen and each.sha256 != run.sha256][:_LIKE]
+
+
+def sound_lane(rows: list[tuple[float, float]]) -> Markup:
+    """The outline of a file's sound as a drawing as wide as the lanes; empty without sound."""
+    if not rows:
+        return Markup("")
+    top = [f"{at},{round(24 - 22 * high, 1)}" for at, (_, high) in enumerate(rows)]
+    bottom = [f"{at},{round(24 - 22 * low, 1)}" for at, (low, _) in reversed(list(enumerate(rows)))]
+    return Markup(
+        f'<svg class="fl-chart outline" width="100%" height="48" viewBox="0 0 {max(1, len(rows) - 1)} 48"'
+        f' preserveAspectRatio="none" aria-hidden="true" focusable="false">'
+        f'<polygon points="{" ".join(top + bottom)}"/></svg>'
+    )
 
 
 def lines_of(result: Result) -> dict[str, float]:

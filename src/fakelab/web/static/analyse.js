@@ -173,7 +173,7 @@ async function handInLink(url) {
 
 function newRow(name, size) {
   const row = make("li", { class: "job" },
-    make("span", { class: "job-name" }, make("bdi", {}, name)), make("span", { class: "job-size quiet" }, size == null ? "" : byteSize(size)),
+    make("span", { class: "job-name clamp" }, make("bdi", {}, name)), make("span", { class: "job-size quiet" }, size == null ? "" : byteSize(size)),
     make("span", { class: "job-state" }), make("span", { class: "job-score number" }));
   list.prepend(row);
   none.hidden = true;
@@ -198,7 +198,7 @@ async function follow(row, analysis) {
   if (twin && twin !== row) twin.remove();
   row.dataset.id = analysis.id;
   row.dataset.state = analysis.state;
-  const link = make("a", { class: "job-name", href: `/runs/${analysis.id}` }, make("bdi", {}, analysis.name));
+  const link = make("a", { class: "job-name clamp", href: `/runs/${analysis.id}` }, make("bdi", {}, analysis.name));
   row.querySelector(".job-name").replaceWith(link);
   show(row, analysis);
   if (analysis.known) row.querySelector(".job-state").append(make("span", { class: "quiet" }, _("known already")));
@@ -231,7 +231,7 @@ events.addEventListener("job", (event) => {
     if ([...list.children].some((each) => !each.dataset.id && each.querySelector("bdi").textContent === job.name)) return;
     row = newRow(job.name, job.size_bytes);
     row.dataset.id = job.id;
-    row.querySelector(".job-name").replaceWith(make("a", { class: "job-name", href: `/runs/${job.id}` }, make("bdi", {}, job.name)));
+    row.querySelector(".job-name").replaceWith(make("a", { class: "job-name clamp", href: `/runs/${job.id}` }, make("bdi", {}, job.name)));
   }
   show(row, job);
 });

@@ -39,6 +39,9 @@ function draw(time) {
     const [, x, y, width, height, p] = face;
     const box = document.createElementNS(SVG, "rect");
     for (const [name, value] of Object.entries({ x, y, width, height })) box.setAttribute(name, value);
+    const lines = tracks.lines ?? {};
+    if (p >= (lines.strong_evidence ?? 2)) box.setAttribute("class", "strong");
+    else if (p >= (lines.moderate_evidence ?? 2)) box.setAttribute("class", "moderate");
     const label = document.createElementNS(SVG, "text");
     const size = Math.max(tracks.height_px / 32, 10);
     label.setAttribute("font-size", size);
