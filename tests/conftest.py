@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,3 +40,55 @@ def no_settings_of_mine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytes
     for name in list(os.environ):
         if name.upper().startswith("FAKELAB_"):
             monkeypatch.delenv(name)
+
+
+def _programs() -> Path | None:
+    """The folder of PostgreSQL's server programs, which Debian keeps off the PATH."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).parent
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: int(each.parent.name.split(".")[0]))
+    return folders[-1] if folders else None
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server, up to the name of the database. It listens on a socket in a folder of its own."""
+    programs = _programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    # Not under pytest's folder: a socket's path may have 107 bytes, and the server's account must reach it.
+    folder = Path(tempfile.mkdtemp(prefix="fakelab-pg-"))
+    # The server refuses to run as root.
+    account = "postgres" if os.geteuid() == 0 else None
+    if account:
+        shutil.chown(folder, account)
+    quiet = {"user": account, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "cwd": folder}
+    command = [programs / "initdb", "-D", folder / "data", "-A", "trust", "-U", "fakelab", "-E", "UTF8", "--no-sync"]
+    subprocess.run(command, check=True, **quiet)  # type: ignore[call-overload]
+    options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
+    control = [programs / "pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log"]
+    subprocess.run([*control, "-o", options, "start"], check=True, **quiet)  # type: ignore[call-overload]
+    try:
+        yield f"postgresql://fakelab@/{{name}}?host={folder}"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=False, **quiet)  # type: ignore[call-overload]
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a new database of the PostgreSQL server."""
+    import psycopg
+
+    url: str = request.getfixturevalue("postgres")
+    name = f"t{uuid.uuid4().hex}"
+    with psycopg.connect(url.format(name="postgres"), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return url.format(name=name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str:
+    """What `History` takes as its URL: empty for SQLite, or a new database of the server."""
+    return "" if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +12,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from web_maker import make_clip, photo_bytes
+from web_maker import Served, make_clip, photo_bytes
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -33,29 +29,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not instal
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address that a real `fakelab serve` prints, on a port of its own."""
-    folder = tmp_path_factory.mktemp("served")
-    environment = {**os.environ, "FAKELAB_DATA_DIR": str(folder), "FAKELAB_MODEL": "tiny"}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fakelab", "serve", "--port", "0"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    assert process.stdout is not None
-    try:
-        address = ""
-        while not address:
-            line = process.stdout.readline()
-            assert line, (folder / "log").read_text()
-            found = re.search(r"http://\S+", line)
-            address = found[0] if found else ""
-        yield address
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-        process.stdout.close()
+    served = Served(tmp_path_factory.mktemp("served"))
+    yield served.address
+    served.stop()
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,13 @@
-"""What the tests of the web share: a client with a desk of its own, files to hand in, and patience."""
+"""What the tests of the web share: a client with a desk of its own, a real server, files to hand in, and patience."""
 
 from __future__ import annotations
 
 import io
+import os
+import re
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,6 +55,48 @@ def wait_until(found: Callable[[], Any], seconds: float = 60) -> Any:
             return value
         time.sleep(0.1)
     pytest.fail(f"nothing came within {seconds} s")
+
+
+class Served:
+    """A real `fakelab serve` in a process of its own, on a port of its own; `kill` is kill -9."""
+
+    def __init__(self, folder: Path, *words: str, **environment: str) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        named = {"FAKELAB_DATA_DIR": str(folder), "FAKELAB_MODEL": "tiny"}
+        with (folder / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "fakelab", "serve", "--port", "0", *words],
+                env={**os.environ, **named, **environment},
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        self.address = self._address()
+        self.base = self.address.partition("/enter")[0]
+
+    def _address(self) -> str:
+        assert self.process.stdout is not None
+        while True:
+            line = self.process.stdout.readline()
+            assert line, (self.folder / "log").read_text()
+            if found := re.search(r"http://[^\s.]+\.[^\s]*[^\s.]", line):
+                return found[0]
+
+    def kill(self) -> None:
+        """Ends it at once, without a chance to tidy up."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Ends it as a system does."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        self.process.wait(30)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
 
 def photo_bytes(shade: int = 0, ending: str = "JPEG") -> bytes:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fakelab.errors import DamagedMediaError, EnvironmentBrokenError, FakeLabError
+from fakelab.errors import DamagedMediaError, FakeLabError
 from fakelab.reports.json_report import error_document, rfc3339
 from fakelab.service.copies import make_copies
 from fakelab.service.engine import Answer, Engine, EngineLostError, Order
@@ -73,6 +73,8 @@ class Workshop:
             if job.url and not job.place:
                 job = self._fetched(job)
             answer = self._answer(job)
+            if answer is not None:
+                _check_same(job, answer)
         except FakeLabError as error:
             log.info("job %s failed: %s", job_id, error.code)
             self._failed(self.jobs.get(job_id), error)
@@ -133,10 +135,6 @@ class Workshop:
         return self.jobs.get(job.id)
 
     def _keep(self, job: Job, answer: Answer) -> None:
-        if job.sha256 and answer.document["file"]["sha256"] != job.sha256:
-            raise EnvironmentBrokenError(
-                f"'{job.name}' was altered after it came in", "its SHA-256 is another now", "Hand it in again."
-            )
         self.history.add_document(
             answer.document,
             run_id=job.id,
@@ -170,8 +168,14 @@ class Workshop:
         self.jobs.fail(job.id, shown)
 
 
+def _check_same(job: Job, answer: Answer) -> None:
+    if job.sha256 and answer.document["file"]["sha256"] != job.sha256:
+        raise DamagedMediaError(
+            f"'{job.name}' was altered after it came in", "its SHA-256 is another now", "Hand it in again."
+        )
+
+
 def _without_folder(error: FakeLabError, folder: Path) -> FakeLabError:
     """The error without the place on this machine where the file was kept."""
     parts = [part.replace(f"{folder}{os.sep}", "") for part in (error.what, error.why, error.do)]
-    kept = type(error) if isinstance(error, FakeLabError) else DamagedMediaError
-    return kept(*parts)
+    return type(error)(*parts)
