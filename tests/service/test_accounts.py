@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 
 import pytest
+from account_maker import OTHER, PASSWORD, Clock, actions, fail
 from argon2 import PasswordHasher
 from sqlalchemy import func, select, text
 
 import analysis_maker as maker
-from fakelab.errors import (
-    ConflictError,
-    DeniedError,
-    NotSignedInError,
-    TooManyError,
-    UnknownNameError,
-    UsageError,
-)
+from fakelab.errors import ConflictError, DeniedError, NotSignedInError, UnknownNameError, UsageError
 from fakelab.service import accounts as module
 from fakelab.service import passwords
 from fakelab.service.accounts import ROLES, SCOPES, Accounts
@@ -29,46 +20,6 @@ from fakelab.service.audit import check
 from fakelab.service.database import Base, KeyRow, SessionRow, SignInRow, TicketRow
 from fakelab.service.history import History
 from fakelab.service.runs import Search
-
-PASSWORD = "correct horse battery"
-OTHER = "staple of a bookbinder"
-
-
-class Clock:
-    """A clock that a test turns."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def turn(self, **span: float) -> None:
-        self.now += timedelta(**span)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes in a millisecond; the rules of a real server have a test of their own."""
-    hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-    monkeypatch.setattr(passwords, "_hasher", lambda: hasher)
-    monkeypatch.setattr(passwords, "_nobody", lru_cache(lambda: hasher.hash("nobody")))
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def accounts(history: History, clock: Clock) -> Accounts:
-    made = Accounts(history, clock)
-    made.add_user("ada", PASSWORD, "analyst", "verify", actor="cli:root")
-    return made
-
-
-def _actions(history: History) -> list[tuple[str, str]]:
-    return [(each.actor, each.action) for each in history.events()]
 
 
 def _count(history: History, table: type[Base]) -> int:
@@ -133,8 +84,7 @@ def test_an_account_that_there_is_not_cannot_be_changed(accounts: Accounts) -> N
         accounts.set_role("local", "viewer", actor="cli")
 
 
-def test_passwords_are_kept_as_argon2id_with_the_rules_of_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+def test_passwords_are_kept_as_argon2id_with_the_rules_of_its_library() -> None:
     kept = passwords.hashed(PASSWORD)
     assert kept.startswith("$argon2id$") and PASSWORD not in kept
     assert passwords.hashed(PASSWORD) != kept
@@ -218,7 +168,7 @@ def test_a_name_and_its_password_begin_a_session(accounts: Accounts, history: Hi
     assert accounts.who_of_session(token) is None
     accounts.sign_out(token)
     accounts.sign_out("never was")
-    assert _actions(history) == [
+    assert actions(history) == [
         ("cli:root", "account added"),
         ("ada", "signed in"),
         ("ada", "signed in"),
@@ -234,7 +184,7 @@ def test_what_is_wrong_is_not_said(accounts: Accounts, history: History, name: s
     with pytest.raises(NotSignedInError, match="the name or the password is wrong"):
         accounts.sign_in(name, password)
     assert _count(history, SessionRow) == 0
-    assert _actions(history)[-1] == ("ada" if name == "ada" else "unknown", "sign-in refused")
+    assert actions(history)[-1] == ("ada" if name == "ada" else "unknown", "sign-in refused")
 
 
 def test_a_wrong_name_is_checked_as_a_wrong_password_is(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,84 +288,6 @@ def test_the_token_of_forms_is_the_sessions_own(accounts: Accounts) -> None:
     assert found is not None and found.csrf == who.csrf
 
 
-# -- the throttle ----------------------------------------------------------------------------------------------------
-
-
-def _fail(accounts: Accounts, times: int, name: str = "ada", where: str = "") -> None:
-    for _ in range(times):
-        with pytest.raises(NotSignedInError):
-            accounts.sign_in(name, OTHER, where=where)
-
-
-def test_ten_failures_bar_the_name_for_a_while_on_every_server(
-    accounts: Accounts, history: History, clock: Clock
-) -> None:
-    _fail(accounts, 5)
-    clock.turn(minutes=5)
-    _fail(accounts, 5)
-    other_server = Accounts(history, clock)
-    for each in (accounts, other_server):
-        with pytest.raises(TooManyError, match="Try again in 10 minutes") as caught:
-            each.sign_in("ada", PASSWORD)
-        assert caught.value.retry_after_s == 600
-        assert pickle.loads(pickle.dumps(caught.value)).retry_after_s == 600
-    # What is barred is not tried, and not logged: the log does not grow by it.
-    assert len(_actions(history)) == 11
-    clock.turn(minutes=9, seconds=59)
-    with pytest.raises(TooManyError):
-        accounts.sign_in("ada", PASSWORD)
-    clock.turn(seconds=1)
-    assert accounts.sign_in("ada", PASSWORD)[1].name == "ada"
-
-
-def test_a_name_that_there_is_not_is_barred_in_the_same_way(accounts: Accounts) -> None:
-    _fail(accounts, 10, "nobody")
-    with pytest.raises(TooManyError):
-        accounts.sign_in("nobody", PASSWORD)
-    assert accounts.sign_in("ada", PASSWORD)[1].name == "ada"
-
-
-@pytest.mark.parametrize(
-    ("where", "same", "other"),
-    [
-        ("192.0.2.7", "::ffff:192.0.2.7", "192.0.2.8"),
-        ("2001:db8::1", "2001:db8::abcd:1", "2001:db8:0:1::1"),
-        ("fe80::1%eth0", "fe80::2%eth1", "fe81::1"),
-        ("unix", "unix", "testclient"),
-    ],
-)
-def test_ten_failures_bar_the_address_whatever_the_name(accounts: Accounts, where: str, same: str, other: str) -> None:
-    for number in range(10):
-        _fail(accounts, 1, f"name{number}", where)
-    with pytest.raises(TooManyError):
-        accounts.sign_in("ada", PASSWORD, where=same)
-    assert accounts.sign_in("ada", PASSWORD, where=other)[1].name == "ada"
-
-
-def test_success_forgives_the_name_but_not_the_address(accounts: Accounts) -> None:
-    accounts.add_user("bob", PASSWORD, actor="cli")
-    _fail(accounts, 9, "ada", "192.0.2.7")
-    accounts.sign_in("ada", PASSWORD, where="192.0.2.7")
-    accounts.sign_in("ada", PASSWORD, where="192.0.2.7")
-    _fail(accounts, 9, "ada", "192.0.2.8")
-    _fail(accounts, 1, "bob", "192.0.2.7")
-    with pytest.raises(TooManyError):
-        accounts.sign_in("bob", PASSWORD, where="192.0.2.7")
-
-
-def test_many_tries_at_once_do_not_slip_through(accounts: Accounts) -> None:
-    def guess(number: int) -> str:
-        try:
-            accounts.sign_in("ada", f"guess number {number}")
-        except (NotSignedInError, TooManyError) as error:
-            return error.code
-        return "in"
-
-    with ThreadPoolExecutor(8) as pool:
-        codes = list(pool.map(guess, range(24)))
-    assert sorted(codes) == ["notsignedin"] * 10 + ["toomany"] * 14
-
-
 # -- tickets ---------------------------------------------------------------------------------------------------------
 
 
@@ -428,7 +300,7 @@ def test_a_ticket_lets_one_browser_in_once(accounts: Accounts, history: History)
     for wrong in (ticket, "", "nothing", "\0"):
         with pytest.raises(NotSignedInError, match="used already"):
             accounts.redeem(wrong)
-    assert _actions(history)[-1] == ("local", "signed in")
+    assert actions(history)[-1] == ("local", "signed in")
 
 
 def test_two_browsers_at_once_are_not_both_let_in(accounts: Accounts) -> None:
@@ -467,106 +339,17 @@ def test_a_server_with_accounts_takes_no_ticket_nor_what_one_began(
     assert accounts.redeem(ticket)[1].name == "local"
 
 
-# -- keys ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_key_may_what_its_scopes_say(accounts: Accounts, history: History) -> None:
-    secret, key = accounts.add_key(" cms ", ["read", "analyse"], desk="verify", actor="ada")
-    assert secret.startswith(f"fl_{key.id}_") and len(secret) > len(f"fl_{key.id}_") + 40
-    who = accounts.who_of_key(secret)
-    assert who is not None
-    assert (who.name, who.desk, who.via, who.csrf) == ("key:cms", "verify", "key", "")
-    assert who.scopes == {"read", "analyse"}
-    with pytest.raises(DeniedError, match="delete"):
-        who.need("delete")
-    may_delete = accounts.who_of_key(accounts.add_key("sweeper", ["delete"], actor="ada")[0])
-    assert may_delete is not None and may_delete.scopes == {"delete"}
-    assert _actions(history)[-2:] == [("ada", "key added"), ("ada", "key added")]
-
-
-def test_only_the_whole_secret_is_the_key(accounts: Accounts) -> None:
-    secret, key = accounts.add_key("cms", ["read"], actor="ada")
-    other, _ = accounts.add_key("cms2", ["read"], actor="ada")
-    swapped = f"fl_{key.id}_{other[14:]}"
-    last = "A" if secret[-1] != "A" else "B"
-    wrong = ["", "fl", "fl__", f"fl_{key.id}_", key.id, secret[:-1], secret[:-1] + last, secret + "A", f" {secret}"]
-    for each in [*wrong, secret.replace("fl_", "FL_"), swapped, f"fl_{key.id}\0_x", "fl_zzzzzzzzzz" + secret[13:]]:
-        assert accounts.who_of_key(each) is None, each
-    assert accounts.who_of_key(secret) is not None
-
-
-def test_a_key_ends_when_it_expires_or_is_revoked(accounts: Accounts, clock: Clock, history: History) -> None:
-    short, key = accounts.add_key("short", ["read"], days=30, actor="ada")
-    long, other = accounts.add_key("long", ["read"], actor="ada")
-    assert key.expires.startswith("2026-04-13T") and other.expires == ""
-    clock.turn(days=29, hours=23)
-    assert accounts.who_of_key(short) is not None
-    clock.turn(hours=1)
-    assert accounts.who_of_key(short) is None
-    assert accounts.who_of_key(long) is not None
-    accounts.revoke(other.id, actor="bob")
-    assert accounts.who_of_key(long) is None
-    listed = accounts.keys()
-    assert {each.name: each.revoked for each in listed} == {"short": False, "long": True}
-    assert _actions(history)[-1] == ("bob", "key revoked")
-    with pytest.raises(UnknownNameError):
-        accounts.revoke("nothing", actor="bob")
-
-
-def test_the_last_use_of_a_key_is_known_by_the_day(accounts: Accounts, clock: Clock) -> None:
-    secret, _ = accounts.add_key("cms", ["read"], actor="ada")
-    assert accounts.keys()[0].used == ""
-    accounts.who_of_key(secret[:-1])
-    assert accounts.keys()[0].used == ""
-    for _ in range(2):
-        accounts.who_of_key(secret)
-        assert accounts.keys()[0].used == "2026-03-14"
-    clock.turn(days=1)
-    accounts.who_of_key(secret)
-    assert accounts.keys()[0].used == "2026-03-15"
-
-
-def test_two_keys_in_use_never_share_a_name(accounts: Accounts) -> None:
-    _, key = accounts.add_key("cms", ["read"], actor="ada")
-    with pytest.raises(ConflictError, match="already"):
-        accounts.add_key("cms", ["read"], actor="ada")
-    accounts.revoke(key.id, actor="ada")
-    assert accounts.add_key("cms", ["read"], actor="ada")[1].id != key.id
-
-
-@pytest.mark.parametrize(
-    ("name", "scopes", "desk", "days", "said"),
-    [
-        ("cms", [], "local", None, "name and a scope"),
-        ("  ", ["read"], "local", None, "name and a scope"),
-        ("a\nb", ["read"], "local", None, "name and a scope"),
-        ("a" * 81, ["read"], "local", None, "name and a scope"),
-        ("cms", ["raed"], "local", None, "Did you mean 'read'"),
-        ("cms", ["read"], "", None, "desk"),
-        ("cms", ["read"], "local", 0, "0 days"),
-        ("cms", ["read"], "local", 10**9, "days"),
-    ],
-)
-def test_a_key_that_does_not_fit_is_refused(
-    sqlite_history: History, name: str, scopes: list[str], desk: str, days: int | None, said: str
-) -> None:
-    accounts = Accounts(sqlite_history)
-    with pytest.raises(UsageError, match=said):
-        accounts.add_key(name, scopes, desk=desk, days=days, actor="cli")
-    assert accounts.keys() == []
-
-
 # -- all together ----------------------------------------------------------------------------------------------------
 
 
 def test_what_is_over_is_taken_away_and_nothing_else(accounts: Accounts, history: History, clock: Clock) -> None:
     accounts.sign_in("ada", PASSWORD)
     accounts.new_ticket()
-    _fail(accounts, 1, where="192.0.2.7")
+    fail(accounts, 1, where="192.0.2.7")
     clock.turn(hours=13)
     token, who = accounts.sign_in("ada", PASSWORD)
     accounts.add_key("cms", ["read"], days=1, actor="ada")
-    _fail(accounts, 1, where="192.0.2.7")
+    fail(accounts, 1, where="192.0.2.7")
     accounts.prune()
     assert (_count(history, SessionRow), _count(history, TicketRow), _count(history, SignInRow)) == (1, 1, 2)
     assert accounts.who_of_session(token) == who
@@ -579,7 +362,7 @@ def test_what_is_over_is_taken_away_and_nothing_else(accounts: Accounts, history
 
 def test_every_event_of_accounts_is_in_the_chain(accounts: Accounts, history: History) -> None:
     token, _ = accounts.sign_in("ada", PASSWORD, where="192.0.2.7")
-    _fail(accounts, 1, where="192.0.2.7")
+    fail(accounts, 1, where="192.0.2.7")
     accounts.sign_out(token)
     accounts.redeem(accounts.new_ticket())
     accounts.set_role("ada", "admin", actor="cli")
@@ -589,8 +372,8 @@ def test_every_event_of_accounts_is_in_the_chain(accounts: Accounts, history: Hi
     accounts.disable("ada", actor="cli")
     run = history.add(maker.photo(), actor="ada", owner="verify")
     found = check(history)
-    assert (found.events, found.runs, found.faults) == (len(_actions(history)), 1, ())
-    assert [action for _, action in _actions(history)] == [
+    assert (found.events, found.runs, found.faults) == (len(actions(history)), 1, ())
+    assert [action for _, action in actions(history)] == [
         "account added",
         "signed in",
         "sign-in refused",
