@@ -29,7 +29,7 @@ from fakelab.errors import (
     NotFoundError,
     UnsupportedMediaError,
 )
-from fakelab.media import Limits, open_media
+from fakelab.media import Limits, Media, open_media
 from fakelab.media.faststart import faststart
 from fakelab.media.proxy import playable, write_proxy
 from fakelab.media.waveform import waveform
@@ -275,6 +275,24 @@ def test_one_who_stops_it_leaves_nothing(long_clip: Path, tmp_path: Path) -> Non
 
     with pytest.raises(KeyboardInterrupt):
         write_proxy(long_clip, tmp_path / "a.mp4", tell=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "data"),
+    [
+        ({"at": 1 << 60, "time_s": 0.0}, b"x"),
+        ({"at": -1, "time_s": 0.0}, b"x"),
+        ({"at": 0, "time_s": float("nan")}, b"x"),
+        ({"at": 0, "time_s": 0.0}, b"no MP4"),
+    ],
+)
+def test_a_child_that_was_taken_over_writes_nothing(
+    part: dict[str, Any], data: bytes, short_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Media, "parts", lambda *_: iter([(part, data)]))
+    with pytest.raises(DamagedMediaError, match="nonsense"):
+        write_proxy(short_clip, tmp_path / "a.mp4")
     assert list(tmp_path.iterdir()) == []
 
 

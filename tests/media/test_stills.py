@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 from PIL import Image as Pil
 
 import media_maker as maker
-from fakelab.errors import DamagedMediaError, LimitError, MediaError, NotFoundError, UnsupportedMediaError
-from fakelab.media import Limits, open_media
+from fakelab.errors import DamagedMediaError, LimitError, NotFoundError, UnsupportedMediaError
+from fakelab.media import Limits, Media, open_media
 from fakelab.media.stills import stills
 from fakelab.media.video import VideoReader
 from fakelab.media.wire import Job
+from fakelab.records import Frame
 
 
 def numbers(path: Path, times_s: list[float]) -> list[int]:
@@ -130,15 +132,22 @@ def test_bad_files_give_the_errors_of_the_reader(tmp_path: Path, short_clip: Pat
         stills(short_clip, [0.0], Limits(pixels=1000))
 
 
-def test_noise_in_the_middle_costs_no_more_than_an_error(tmp_path: Path, large_clip: Path) -> None:
-    data = bytearray(large_clip.read_bytes())
-    rng = np.random.default_rng(2)
-    middle = slice(len(data) // 4, len(data) // 2)
+@pytest.mark.parametrize(
+    "frame", [Frame(np.zeros((9, 9, 3), np.uint8), 0.0, 0, 1), Frame(np.zeros((9, 65, 3), np.uint8), 0.0, 0)]
+)
+def test_a_child_that_was_taken_over_fills_no_memory(
+    frame: Frame, short_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Media, "_received", lambda _: itertools.repeat(frame))
+    with pytest.raises(DamagedMediaError, match="not asked for"):
+        stills(short_clip, [0.0], longest_px=64)
+
+
+def test_a_clip_with_noise_in_its_middle_gives_what_is_left(tmp_path: Path) -> None:
+    path = maker.make_video(tmp_path / "a.mpg", 200, codec="mpeg2video", width_px=320, height_px=192)
+    data = bytearray(path.read_bytes())
+    rng = np.random.default_rng(1)
+    middle = slice(len(data) // 3, len(data) // 2)
     data[middle] = rng.integers(0, 256, middle.stop - middle.start, np.uint8).tobytes()
-    path = tmp_path / "a.mp4"
     path.write_bytes(data)
-    try:
-        found = stills(path, [0.0, 11.0])
-    except MediaError:
-        return
-    assert [s.image.shape for s in found] == [(360, 640, 3)] * 2
+    assert numbers(path, [0.0, 7.0, 99.0]) == [0, 175, 199]

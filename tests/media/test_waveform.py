@@ -73,6 +73,13 @@ def test_a_gap_is_silence_and_not_closed(tmp_path: Path) -> None:
     assert found.high == pytest.approx([0.5, 0.5, 0, 0, 0, 0, 0.5, 0.5], abs=0.02)
 
 
+def test_a_gap_that_cannot_be_is_closed(tmp_path: Path) -> None:
+    wave = np.full((1, 64_000), 16384, np.int16)
+    found = waveform(recording(tmp_path / "a.mka", wave, skip_s=95_000.0), 8)
+    assert found.duration_s == pytest.approx(4, abs=0.1)
+    assert found.high == pytest.approx([0.5] * 8, abs=0.02)
+
+
 def test_more_points_than_samples(tmp_path: Path) -> None:
     found = waveform(recording(tmp_path / "a.wav", np.full((1, 100), 16384, np.int16)), 1000)
     assert found.high.shape == (1000,)

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.codec.context import Flags
 from av.filter import Graph
 from av.video.frame import PictureType
 
@@ -87,6 +88,7 @@ class Encoder:
         context = stream.codec_context
         context.thread_count = self._threads
         context.time_base = stream.time_base = Fraction(1, TICKS)
+        context.flags |= Flags.frame_duration  # else the last picture is shown for the usual time
         context.color_range = 1
         context.colorspace = _matrix(first)
         context.options = {
@@ -138,6 +140,8 @@ class Encoder:
             self._out.mux(self._audio.encode(frame))
 
     def _upright(self, frame: Any) -> Any:
+        if not frame.format.is_rgb:
+            frame.colorspace = _matrix(frame)
         kind = (frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range))
         if kind != self._kind:
             self._graph, self._kind = self._filters(frame), kind
@@ -146,11 +150,10 @@ class Encoder:
         return self._graph.pull()
 
     def _filters(self, frame: Any) -> Any:
-        graph, turn, rgb = Graph(), self._turn, frame.format.is_rgb
+        graph, turn = Graph(), self._turn
         graph.threads = 1
         size = (self._video.width, self._video.height)
         width, height = size[::-1] if turn.transpose else size
-        matrix = "" if rgb else f":in_color_matrix={_NAMES[_matrix(frame)]}"
         nodes = [
             graph.add(
                 "buffer",
@@ -163,8 +166,8 @@ class Encoder:
             ),
             graph.add(
                 "scale",
-                f"{width}:{height}:flags=bilinear{matrix}"
-                f":out_color_matrix={_NAMES[int(self._video.codec_context.colorspace)]}:out_range=tv",
+                f"{width}:{height}:flags=bilinear:out_range=tv"
+                f":out_color_matrix={_NAMES[int(self._video.codec_context.colorspace)]}",
             ),
             graph.add("format", "yuv420p"),
         ]

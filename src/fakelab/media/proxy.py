@@ -22,7 +22,9 @@ LONGER = 8
 """How often the times of `Limits`, meant for a sample of the frames, pass while every frame is decoded and encoded."""
 MOST_BYTES_PER_S = 2_000_000
 """Twice the rate to which the encoder is bound; more is no work of ours."""
-MOST_BYTES = (64 << 20, 4 << 30)
+LARGER = 8
+"""A copy may also have this many times the bytes of the file: a long recording of speech is stored in few."""
+MOST_BYTES = (64 << 20, 16 << 30)
 """Whatever the length, a copy may have the first number of bytes, and not the second."""
 
 Tell = Callable[[int, int | None], None]
@@ -104,7 +106,7 @@ def _receive(media: Media, raw: BinaryIO, longest_px: int, tell: Tell | None) ->
     """Puts what the child sends where it belongs, and the place at the file's end. Returns the length in seconds."""
     length_s = media.info.duration_s
     base, cap = MOST_BYTES
-    most = cap if length_s is None else min(cap, base + int(length_s * MOST_BYTES_PER_S))
+    most = min(cap, base + LARGER * media.info.size_bytes + int((length_s or 0.0) * MOST_BYTES_PER_S))
     total_s = None if length_s is None else max(1, round(length_s))
     told = -1
     for message, data in media.parts({"longest_px": longest_px}):

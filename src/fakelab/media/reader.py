@@ -122,6 +122,9 @@ class Media:
             return
         self._child.say({"times_s": list(times_s), "longest_px": longest_px})
         for frame in self._received():
+            if frame.burst >= len(times_s) or max(frame.image.shape) > max(3, longest_px):
+                self.close()
+                raise nonsense(self._name, MalformedError("a picture that was not asked for"))
             yield frame.burst, frame
 
     def parts(self, wanted: Message) -> Iterator[tuple[Message, bytes]]:

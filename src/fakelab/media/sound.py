@@ -13,6 +13,9 @@ from av.filter import Graph
 WIDEST_GAP_S = 0.5
 """Gaps up to this are filled by the filter at once; wider ones second by second, so that memory does not grow."""
 
+MOST_GAP_S = 3600.0
+"""A frame that claims to lie still further on is put where the last one ended: its time is damaged."""
+
 
 class SoundFilter:
     """Turns frames of any kind into frames of one format, layout, rate and size, with silence where there are none."""
@@ -26,7 +29,8 @@ class SoundFilter:
 
     def push(self, frame: Any, time_s: float | None) -> Iterator[Any]:
         """The frames that are complete once this one, at `time_s` of the file or where the last one ended, is in."""
-        time_s = self._next_s if time_s is None else time_s
+        if time_s is None or time_s - self._next_s > MOST_GAP_S:
+            time_s = self._next_s
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._kind:
             yield from self.end()

@@ -125,7 +125,7 @@ def meanings() -> list[tuple[Any, str, str]]:
 
 
 def finding_views(analysis: Analysis, pictures: Pictures | None = None) -> tuple[FindingView, ...]:
-    """Every finding as a page shows it; `pictures` says where the faces' pictures lie, else they are put into the page."""
+    """Every finding as a page shows it. `pictures` says where the faces' pictures lie; else they go into the page."""
     return tuple(
         _finding_view(finding, analysis, f"f{number}", pictures or _embedded)
         for number, finding in enumerate(analysis.findings, start=1)

@@ -50,20 +50,29 @@ class EngineLostError(FakeLabError):
     """The process ended in the middle of an order."""
 
 
+class StoppedError(BaseException):
+    """The server stops: the order has no answer, and is to be given anew at the next start.
+
+    Not an Exception, so that nobody on the way takes it for the outcome of the job.
+    """
+
+
 class Engine:
     """One process, started with its first order. Not for two threads at once."""
 
     def __init__(self) -> None:
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
+        self._stopped = False
 
     def ask(self, order: Order, tell: Callable[[str, int, int | None], bool]) -> Answer | None:
         """The answer to an order, or None once `tell`, which hears of each step, says that it is not wanted any more.
 
-        Raises the FakeLabError that the analysis ended with, EngineLostError if the process ended without one.
+        Raises the FakeLabError that the analysis ended with, EngineLostError if the process ended without one, and
+        StoppedError after `stop`.
         """
-        pipe = self._started()
         try:
+            pipe = self._started()
             pipe.send(order)
             step: tuple[str, int, int | None] = ("open", 0, None)
             while True:
@@ -85,14 +94,24 @@ class Engine:
         except (EOFError, ConnectionError, BrokenPipeError) as error:
             code = self._ended_with()
             self.close()
+            if self._stopped:
+                raise StoppedError from error
             raise EngineLostError(
                 f"'{order.name}' cannot be analysed",
                 f"the process that analysed it ended (code {code})",
                 "The machine may be out of memory: look into its log, and try again.",
             ) from error
 
+    def stop(self) -> None:
+        """Ends the process for good, from any thread; whoever asks then gets StoppedError."""
+        self._stopped = True
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(ValueError):  # closed a moment ago
+                process.kill()
+
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process, until the next order."""
         if self._process is not None:
             self._process.kill()
             self._process.join()
@@ -102,6 +121,8 @@ class Engine:
         self._process = self._pipe = None
 
     def _started(self) -> Connection:
+        if self._stopped:
+            raise StoppedError
         if self._process is not None and not self._process.is_alive():
             self.close()
         if self._pipe is None:

@@ -40,7 +40,7 @@ log = logging.getLogger("fakelab.queue")
 
 
 def default_name() -> str:
-    """This machine's name, as a worker's name must be."""
+    """The name of this machine, as a worker's name must be."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64] or "worker"
 
 
@@ -91,9 +91,10 @@ class JobQueue:
                 "notification_listener_polling_interval_sec": LOOK_S,
             }
         )
-        analyse = DBOS.step(name="analyse")(self._analyse)
-        copy = DBOS.step(name="copy")(self._copy)
-        tell = DBOS.step(name="tell")(self._tell)
+        # DBOS marks what it is given, which a method does not allow.
+        analyse = DBOS.step(name="analyse")(lambda job_id, turn: self._analyse(job_id, turn))
+        copy = DBOS.step(name="copy")(lambda job_id: self._copy(job_id))
+        tell = DBOS.step(name="tell")(lambda job_id: self._tell(job_id))
 
         def told(job_id: str) -> None:
             tell(job_id)

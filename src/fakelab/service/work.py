@@ -51,7 +51,7 @@ class Workshop:
     def close(self) -> None:
         """Ends the engines, and with them what they are doing."""
         for engine in self._all:
-            engine.close()
+            engine.stop()
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:

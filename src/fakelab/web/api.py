@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from fakelab.analyze import known_models
@@ -25,9 +24,8 @@ from fakelab.web.auth import Admin, Analyst, Reader, Remover, Reviewer, house_of
 from fakelab.web.events import shown
 from fakelab.web.files import artifact_answer, media_answer
 from fakelab.web.house import House
-from fakelab.web.problems import MEDIA_TYPE as PROBLEM
 from fakelab.web.receive import ReceivedFile, received
-from fakelab.web.uploads import Upload, metadata
+from fakelab.web.shapes import PROBLEMS, Analyses, Analysis, Id, NewAnalysis, NewReview, Review, Tags
 
 TUS = "1.0.0"
 MOST_LISTED = 200
@@ -38,186 +36,7 @@ REPORT_TYPES = {
     "zip": "application/zip",
     "text": "text/plain; charset=utf-8",
 }
-Id = Annotated[str, Path(pattern="^[0-9a-z]{16}$", description="The identifier of an analysis.", examples=["0" * 16])]
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    code: {"description": text, "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-    for code, text in {
-        400: "The request cannot be used",
-        401: "Nobody is signed in, and no key was sent",
-        403: "Whoever asks may not do this",
-        404: "There is none",
-        405: "No such method here",
-        408: "Nothing came for a minute",
-        409: "It does not fit the state that it is in",
-        413: "Too large",
-        415: "Not a kind of body or file that is read",
-        422: "The request does not fit its description",
-        429: "No room: Retry-After says when to come back",
-    }.items()
-}
-router = APIRouter(prefix="/api/v1", responses=_PROBLEMS)
-
-
-class Problem(BaseModel):
-    """What went wrong, in the words of RFC 9457."""
-
-    model_config = ConfigDict(extra="allow")
-    type: str
-    title: str
-    status: int
-    detail: str
-
-
-class Choices(BaseModel):
-    """What may be chosen for an analysis; what is left out is as the server has it."""
-
-    model_config = ConfigDict(extra="forbid")
-    model: str | None = Field(None, max_length=64)
-    finder: str | None = Field(None, max_length=64)
-    thorough: bool | None = None
-    every_s: float | None = Field(None, gt=0, le=86_400)
-    prior: float | None = Field(None, gt=0, lt=1)
-
-
-class NewAnalysis(Choices):
-    """An analysis of an upload that is whole, or of a link."""
-
-    upload: str | None = Field(None, max_length=64, description="The identifier of a finished upload.")
-    url: str | None = Field(None, max_length=4096, description="A link; needs the extra 'url'.")
-    webhook: str | None = Field(None, max_length=2048, description="Told when it is over, if the server allows it.")
-
-
-class Analysis(BaseModel):
-    """An analysis: how far it is, and its result once there is one."""
-
-    id: str
-    state: Literal["waiting", "running", "done", "failed", "cancelled"]
-    name: str
-    stage: str | None = None
-    done: int | None = None
-    total: int | None = None
-    position: Annotated[int | None, Field(description="How many wait before it.")] = None
-    sha256: str | None = None
-    created: str | None = None
-    ended: str | None = None
-    error: dict[str, str] | None = None
-    level: str | None = None
-    p_fake: float | None = None
-    sentence: str | None = None
-    tags: list[str] = []
-    conclusion: str | None = None
-    known: Annotated[bool, Field(description="Whether the answer was in this desk's record already.")] = False
-    links: dict[str, str] = {}
-    result: Annotated[dict[str, Any] | None, Field(description="The document, in the schema fakelab.analysis/1.")] = (
-        None
-    )
-
-
-class Analyses(BaseModel):
-    """A page of analyses, and where the next one begins."""
-
-    analyses: list[Analysis]
-    cursor: str | None = None
-    total: int
-
-
-class NewReview(BaseModel):
-    """An analyst's own conclusion, kept beside the machine's result."""
-
-    model_config = ConfigDict(extra="forbid")
-    conclusion: str = Field(min_length=1, max_length=500)
-    notes: str = Field("", max_length=20_000)
-
-
-class Review(NewReview):
-    """A conclusion, with who wrote it, and when."""
-
-    at: str
-    actor: str
-
-
-class Tags(BaseModel):
-    """The words put on an analysis, all of them."""
-
-    model_config = ConfigDict(extra="forbid")
-    tags: list[Annotated[str, Field(min_length=1, max_length=60)]] = Field(max_length=30)
-
-
-# -- uploads: tus 1.0.0 ------------------------------------------------------------------------------------------------
-
-
-@router.options("/uploads", status_code=204, tags=["uploads"])
-def upload_options(request: Request) -> Response:
-    """What this server's uploads can do: the core of tus 1.0.0, and creation."""
-    return Response(
-        status_code=204,
-        headers={
-            "Tus-Resumable": TUS,
-            "Tus-Version": TUS,
-            "Tus-Extension": "creation,termination",
-            "Tus-Max-Size": str(house_of(request).uploads.most_bytes),
-        },
-    )
-
-
-@router.post("/uploads", status_code=201, tags=["uploads"])
-def begin_upload(
-    request: Request,
-    who: Analyst,
-    upload_length: Annotated[int, Header(ge=0, le=1 << 53, description="Bytes of the whole file.")],
-    upload_metadata: Annotated[str, Header(max_length=4096, description="filename, in base64, as tus has it.")] = "",
-) -> Response:
-    """Begins a resumable upload; Location is where its bytes go."""
-    house = house_of(request)
-    house.intake.check_room()
-    name = shown_name(metadata(upload_metadata).get("filename", "") or "file")
-    made = house.uploads.begin(name, upload_length, who.desk)
-    return Response(
-        status_code=201,
-        headers={"Location": f"/api/v1/uploads/{made.id}", "Tus-Resumable": TUS, "Upload-Offset": "0"},
-    )
-
-
-@router.head("/uploads/{upload}", tags=["uploads"])
-def look_at_upload(request: Request, who: Analyst, upload: Id) -> Response:
-    """How many bytes of an upload are here."""
-    found = house_of(request).uploads.get(upload, who.desk)
-    return Response(headers=_upload_headers(found) | {"Cache-Control": "no-store", "Upload-Length": str(found.size)})
-
-
-@router.patch("/uploads/{upload}", status_code=204, tags=["uploads"])
-async def add_to_upload(
-    request: Request, who: Analyst, upload: Id, upload_offset: Annotated[int, Header(ge=0, le=1 << 53)]
-) -> Response:
-    """Adds bytes to an upload, at the offset where it is. The body is application/offset+octet-stream."""
-    if request.headers.get("content-type") != "application/offset+octet-stream":
-        return JSONResponse(
-            {
-                "type": "about:blank",
-                "title": "Wrong kind of body",
-                "status": 415,
-                "detail": "Send offset+octet-stream.",
-            },
-            415,
-            media_type=PROBLEM,
-        )
-    house = house_of(request)
-    found = await run_in_threadpool(house.uploads.get, upload, who.desk)
-    added = await house.uploads.add(found, upload_offset, request.stream())
-    house.metrics.taken.inc(added.offset - found.offset)
-    return Response(status_code=204, headers=_upload_headers(added))
-
-
-@router.delete("/uploads/{upload}", status_code=204, tags=["uploads"])
-def drop_upload(request: Request, who: Analyst, upload: Id) -> Response:
-    """Takes an upload away."""
-    uploads = house_of(request).uploads
-    uploads.drop(uploads.get(upload, who.desk).id)
-    return Response(status_code=204, headers={"Tus-Resumable": TUS})
-
-
-def _upload_headers(upload: Upload) -> dict[str, str]:
-    return {"Tus-Resumable": TUS, "Upload-Offset": str(upload.offset)}
+router = APIRouter(prefix="/api/v1", responses=PROBLEMS)
 
 
 # -- analyses ----------------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class Hub:
         """Server-sent events of this desk's jobs, or of one job, which end with it."""
         queue: asyncio.Queue[Job | None] = asyncio.Queue(_MOST_WAITING)
         self._subscribers[queue] = (owner, job)
-        if self._task is None or self._task.done():
+        if self._task is None or self._task.done() or self._task.get_loop() is not asyncio.get_running_loop():
             self._task = asyncio.create_task(self._look())
         try:
             yield ": here\n\n"

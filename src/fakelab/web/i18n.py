@@ -12,7 +12,7 @@ from pathlib import Path
 from fastapi import Request
 
 LOCALE = Path(__file__).parent / "locale"
-LANGUAGES = {"en": "English", "ar": "العربية", "de": "Deutsch"}
+LANGUAGES = {"en": "English", "ar": "العربية"}
 RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
 COOKIE = "fakelab_language"
 

@@ -46,7 +46,6 @@ def environment() -> jinja2.Environment:
     made.filters |= {
         "percent": words.percent,
         "byte_size": words.byte_size,
-        "length": words.length,
         "clock": words.clock,
         "when": when,
         "day": lambda moment: moment[:10],

@@ -1,0 +1,185 @@
+"""The pages about the instance: models, training runs, settings, the log, help; and signing in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+from starlette.concurrency import run_in_threadpool
+
+from fakelab.analyze import known_models, versions
+from fakelab.errors import FakeLabError, unknown_name
+from fakelab.records import LEVEL_WORDS, Level
+from fakelab.reports.html import meanings
+from fakelab.service.audit import check
+from fakelab.service.seal import fingerprint
+from fakelab.service.trainings import trainings
+from fakelab.settings import origin, table
+from fakelab.web import i18n
+from fakelab.web.auth import Admin, Reader, find_who, house_of
+from fakelab.web.curves import curve_svg
+from fakelab.web.forms import Looked, inside, to
+from fakelab.web.render import page
+
+RUNS_SHOWN = 50
+EVENTS_SHOWN = 100
+COMPARED = 2
+EXPORTED = (
+    *("id", "started", "level", "p_fake", "name", "kind", "sha256", "models", "fakelab", "actor", "acquired"),
+    *("duration_s", "size_bytes", "tags", "conclusion", "error"),
+)
+router = APIRouter(include_in_schema=False)
+
+
+def _to(address: str) -> RedirectResponse:
+    return RedirectResponse(address, status_code=303)
+
+
+@router.get("/models")
+def models_page(request: Request, who: Reader) -> Response:
+    """The cards of the models."""
+    return page(
+        request, "models.html.j2", cards=list(known_models().values()), default=house_of(request).settings.model
+    )
+
+
+@router.get("/training")
+def training_page(request: Request, who: Reader) -> Response:
+    """Training runs: their curves and settings."""
+    house = house_of(request)
+    runs = trainings(house.settings.data_dir)
+    drawn = [(each, curve_svg(each, key=f"t{number}")) for number, each in enumerate(runs[:20])]
+    return page(request, "training.html.j2", runs=drawn, folder=house.settings.data_dir / "training")
+
+
+@router.get("/settings")
+def settings_page(request: Request, who: Reader) -> Response:
+    """Every setting with its value and where it comes from; the versions; the key that signs."""
+    house = house_of(request)
+    hidden = {"database"}
+    rows = [
+        (
+            row,
+            "set" if name in hidden and getattr(house.settings, name) else getattr(house.settings, name),
+            origin(name),
+        )
+        for name, row in table().items()
+    ]
+    admin = who.may("admin")
+    return page(
+        request,
+        "settings.html.j2",
+        rows=rows,
+        versions=versions(),
+        fingerprint=fingerprint(house.signer.public_key),
+        public_key=house.signer.public_key,
+        users=house.accounts.users() if admin and not house.local else [],
+        keys=house.accounts.keys() if admin else [],
+        counts=house.jobs.counts(),
+        admin=admin,
+    )
+
+
+@router.get("/audit")
+def audit_page(request: Request, who: Admin, before: Annotated[int, Query(ge=0)] = 0, verify: bool = False) -> Response:
+    """The log of everything that was done, newest first, and whether it is whole."""
+    history = house_of(request).history
+    events = history.newest_events(EVENTS_SHOWN, before)
+    return page(
+        request,
+        "audit.html.j2",
+        events=events,
+        older=events[-1].seq if events and events[-1].seq > 1 else 0,
+        before=before,
+        head=history.head(),
+        sound=check(history) if verify else None,
+    )
+
+
+@router.get("/help")
+def help_page(request: Request, who: Reader) -> Response:
+    """How to read a result, limits, glossary."""
+    return page(request, "help.html.j2", meanings=meanings(), levels=LEVEL_WORDS, Level=Level)
+
+
+@router.post("/language")
+def choose_language(request: Request, form: Looked) -> Response:
+    """Takes another language for this browser."""
+    language = form.get("language")
+    if language not in i18n.LANGUAGES:
+        raise unknown_name("language", language, i18n.LANGUAGES)
+    back = form.get("back")
+    answer = to(back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/")
+    answer.set_cookie(i18n.COOKIE, language, max_age=365 * 24 * 3600, samesite="strict", httponly=True, path="/")
+    return answer
+
+
+@router.get("/login")
+async def login_page(request: Request, next: str = "/") -> Response:
+    """Where people sign in; in local mode, how to."""
+    if await find_who(request):
+        return to(inside(next))
+    return page(request, "login.html.j2", next=inside(next), wrong="")
+
+
+@router.post("/login")
+async def login(request: Request) -> Response:
+    """Signs in with a name and a password."""
+    from fakelab.errors import TooManyError
+    from fakelab.web.auth import refuse_other_sites, set_cookie, small_form
+
+    refuse_other_sites(request)
+    fields = dict(reversed(await small_form(request)))
+    house = house_of(request)
+    request.state.who = None
+    target = inside(fields.get("next", "/"))
+    where = request.client.host if request.client else ""
+    try:
+        token, _ = await run_in_threadpool(
+            house.accounts.sign_in, fields.get("name", "").strip(), fields.get("password", ""), where=where
+        )
+    except TooManyError:
+        raise
+    except FakeLabError as error:
+        return page(request, "login.html.j2", status=error.http_status, next=target, wrong=str(error))
+    answer = to(target)
+    set_cookie(request, answer, token)
+    return answer
+
+
+@router.get("/enter")
+def enter(request: Request, ticket: str = "") -> Response:
+    """The address that `fakelab serve` printed: its one-time token becomes a session."""
+    from fakelab.errors import NotSignedInError
+    from fakelab.web.auth import COOKIE, set_cookie
+
+    house = house_of(request)
+    try:
+        token, _ = house.accounts.redeem(ticket)
+    except NotSignedInError:
+        # Opened once more, as a bookmark: whoever has a session already just goes in.
+        current = request.cookies.get(COOKIE, "")
+        if current and house.accounts.who_of_session(current):
+            return to("/")
+        raise
+    answer = to("/")
+    set_cookie(request, answer, token)
+    return answer
+
+
+@router.post("/logout")
+def logout(request: Request, form: Looked) -> Response:
+    """Ends the session."""
+    from fakelab.web.auth import COOKIE
+
+    house_of(request).accounts.sign_out(request.cookies.get(COOKIE, ""))
+    answer = to("/login")
+    answer.delete_cookie(COOKIE, path="/")
+    return answer
+
+
+@router.get("/strings.json")
+def strings(request: Request) -> Response:
+    """The words that scripts show, in the language of the page."""
+    return JSONResponse(i18n.catalogue(i18n.language_of(request)))

@@ -1,0 +1,226 @@
+"""The pages of many analyses: the history, its export, what is done with several, and two compared."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict, replace
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import PlainTextResponse, RedirectResponse
+
+from fakelab.analyze import known_models
+from fakelab.errors import UsageError, unknown_name
+from fakelab.service.history import new_id
+from fakelab.service.runs import Run, Search
+from fakelab.web.api import remove
+from fakelab.web.auth import Posted, Reader, house_of
+from fakelab.web.forms import Asked, Looked, run_of, to
+from fakelab.web.house import House
+from fakelab.web.render import page
+from fakelab.web.views import diverging, result_of
+
+RUNS_SHOWN = 50
+EVENTS_SHOWN = 100
+COMPARED = 2
+EXPORTED = (
+    *("id", "started", "level", "p_fake", "name", "kind", "sha256", "models", "fakelab", "actor", "acquired"),
+    *("duration_s", "size_bytes", "tags", "conclusion", "error"),
+)
+router = APIRouter(include_in_schema=False)
+
+
+def _to(address: str) -> RedirectResponse:
+    return RedirectResponse(address, status_code=303)
+
+
+@router.get("/history")
+def history_page(
+    request: Request,
+    who: Reader,
+    q: Annotated[str, Query(max_length=500)] = "",
+    level: str = "",
+    kind: str = "",
+    model: str = "",
+    tag: str = "",
+    since: str = "",
+    until: str = "",
+    sort: str = "newest",
+    cursor: str = "",
+) -> Response:
+    """Every inference that was run: searched, filtered with counts, sorted, selected."""
+    house = house_of(request)
+    search = Search(q, level, kind, model, tag, who.desk, since, until, sort)
+    found = house.history.page(search, cursor=cursor, limit=RUNS_SHOWN)
+    chosen = {
+        name: value
+        for name, value in asdict(search).items()
+        if value and name not in ("owner", "words") and (name, value) != ("sort", "newest")
+    } | ({"q": q} if q else {})
+
+    def address(**changed: str) -> str:
+        values = {name: value for name, value in (chosen | changed).items() if value}
+        return "/history?" + urlencode(values) if values else "/history"
+
+    return page(
+        request,
+        "history.html.j2",
+        search=search,
+        chosen=chosen,
+        runs=found.runs,
+        next=address(cursor=found.cursor) if found.cursor else "",
+        first=address() if cursor else "",
+        total=house.history.total(search),
+        everything=house.history.total(Search(owner=who.desk)),
+        counts=house.history.counts(search),
+        address=address,
+        may={scope: who.may(scope) for scope in ("analyse", "delete")},
+        models=list(known_models()),
+    )
+
+
+@router.get("/history/export.{form}")
+def export(
+    request: Request,
+    who: Reader,
+    form: str,
+    q: str = "",
+    level: str = "",
+    kind: str = "",
+    model: str = "",
+    tag: str = "",
+    since: str = "",
+    until: str = "",
+    sort: str = "newest",
+) -> Response:
+    """The runs of a search as a table for other programs."""
+    house = house_of(request)
+    runs = house.history.every(Search(q, level, kind, model, tag, who.desk, since, until, sort))
+    return _exported(list(runs), form)
+
+
+def _exported(runs: list[Run], form: str) -> Response:
+    rows = [{name: value for name, value in asdict(run).items() if name in EXPORTED} for run in runs]
+    headers = {"Content-Disposition": f'attachment; filename="fakelab-history.{form}"', "Cache-Control": "no-store"}
+    if form == "json":
+        text = json.dumps(rows, indent=2, ensure_ascii=False)
+        return Response(text, media_type="application/json", headers=headers)
+    if form != "csv":
+        raise unknown_name("format", form, ("csv", "json"))
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(EXPORTED)
+    for row in rows:
+        row["tags"] = " ".join(row["tags"])
+        writer.writerow([_cell(row[name]) for name in EXPORTED])
+    return PlainTextResponse(out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _cell(value: object) -> object:
+    # A spreadsheet takes a cell that begins so for a formula.
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+@router.post("/history/selected")
+def selected(request: Request, form: Looked) -> Response:
+    """What is done with the runs that were ticked: compared, exported, analysed again, deleted."""
+    house = house_of(request)
+    runs = [run_of(house, form.who, each) for each in form.every("run")[:1000]]
+    if not runs:
+        raise UsageError("no analysis is selected", "", "Tick some in the list.")
+    match form.get("do"):
+        case "compare":
+            if len(runs) != COMPARED:
+                raise UsageError("two analyses can be compared", f"{len(runs)} are selected", "Tick two.")
+            return to(f"/compare?a={runs[0].id}&b={runs[1].id}")
+        case "csv" | "json" as kind:
+            return _exported(runs, kind)
+        case "again":
+            form.who.need("analyse")
+            return _again(house, form, runs)
+        case "delete":
+            form.who.need("delete")
+            for each in runs:
+                remove(house, form.who, each.id)
+            return to("/history")
+        case other:
+            raise unknown_name("action", other, ("compare", "csv", "json", "again", "delete"))
+
+
+@router.post("/runs/{run}/again")
+def again(request: Request, run: str, form: Asked) -> Response:
+    """One run done again."""
+    house = house_of(request)
+    return _again(house, form, [run_of(house, form.who, run)])
+
+
+def _again(house: House, form: Posted, runs: list[Run]) -> Response:
+    batch = new_id()
+    model = form.get("model") or house.settings.model
+    taken = 0
+    why = ""
+    done: set[str] = set()
+    for each in runs:
+        if each.error or each.sha256 in done:
+            continue
+        done.add(each.sha256)
+        try:
+            house.intake.again(each, model, actor=form.who.name, batch=batch)
+            taken += 1
+        except UsageError as error:
+            why = str(error)
+    if not taken:
+        raise UsageError("nothing can be analysed again", why or "the files could not be read then", "")
+    return to(f"/rescored/{batch}")
+
+
+@router.get("/rescored/{batch}")
+def rescored_page(request: Request, who: Reader, batch: str) -> Response:
+    """Old runs done again: what changed, and what still waits."""
+    house = house_of(request)
+    jobs = house.jobs.of_batch(batch, owner=who.desk)
+    if not jobs:
+        raise unknown_name("batch", batch, [])
+    runs = {each.id: each for each in house.history.several([name for job in jobs for name in (job.id, job.repeats)])}
+    rows = [(job, runs.get(job.repeats), runs.get(job.id)) for job in jobs]
+    changed = [row for row in rows if row[1] and row[2] and row[1].level != row[2].level]
+    return page(
+        request,
+        "rescored.html.j2",
+        rows=sorted(rows, key=lambda row: row not in changed),
+        changed=len(changed),
+        waiting=sum(job.open for job in jobs),
+        model=jobs[0].choices.get("model", ""),
+    )
+
+
+@router.get("/compare")
+def compare_page(request: Request, who: Reader, a: str = "", b: str = "") -> Response:
+    """Two runs side by side."""
+    house = house_of(request)
+    if not a or not b:
+        recent = house.history.page(Search(owner=who.desk), limit=RUNS_SHOWN).runs
+        return page(request, "compare.html.j2", results=(), differences=(), recent=recent, a=a, b=b)
+    runs = [run_of(house, who, each) for each in (a, b)]
+    for each in runs:
+        if each.error:
+            raise UsageError(f"'{each.name}' cannot be compared", "it could not be analysed", "Choose another.")
+    results = [result_of(house, each) for each in runs]
+    # Both lie on one page: what is unique on a page must differ.
+    results = [
+        replace(each, findings=tuple(replace(view, key=f"{side}-{view.key}") for view in each.findings))
+        for side, each in zip("ab", results, strict=True)
+    ]
+    recent = house.history.page(Search(owner=who.desk), limit=RUNS_SHOWN).runs
+    return page(
+        request,
+        "compare.html.j2",
+        results=results,
+        differences=diverging(*results),
+        recent=recent,
+        a=runs[0].id,
+        b=runs[1].id,
+    )

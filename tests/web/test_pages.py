@@ -1,0 +1,167 @@
+"""The pages: what stands on them, and the forms that work without a script."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from starlette.testclient import TestClient
+from web_maker import Desk, photo_bytes, wait_until
+
+from fakelab.records import LEVEL_WORDS, Level
+from fakelab.web.house import House
+
+Make = Callable[..., Desk]
+PAGES = ("/", "/history", "/compare", "/models", "/training", "/settings", "/audit", "/help", "/api/docs")
+
+
+def csrf_of(browser: TestClient) -> str:
+    found = re.search(r'<meta name="csrf" content="([0-9a-f]+)"', browser.get("/help").text)
+    assert found
+    return found[1]
+
+
+@pytest.fixture
+def handed_in(browser_like: TestClient, house: House, fresh_photo: bytes) -> str:
+    """A finished run of the local desk, handed in by the form."""
+    answer = browser_like.post(
+        "/analyse", data={"csrf": csrf_of(browser_like)}, files={"file": ("Ärger & <b>.jpg", fresh_photo)}
+    )
+    assert answer.status_code == 303, answer.text
+    run = answer.headers["location"].removeprefix("/runs/")
+    wait_until(lambda: not house.jobs.get(run).open)
+    return run
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_each_page_is_there_and_forbids_scripts_and_hosts_of_others(browser_like: TestClient, address: str) -> None:
+    answer = browser_like.get(address)
+    assert answer.status_code == 200, answer.text
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert not re.search(r"<script(?![^>]*(src=|application/json))", answer.text), "no script stands in a page"
+    assert not re.search(r"\son[a-z]+=|\sstyle=", answer.text)
+    loaded = re.findall(r'<(?:script|link|img|source)[^>]*(?:src|href)="([^"]+)"', answer.text)
+    assert loaded and all(each.startswith("/") for each in loaded)
+    for each in loaded:
+        assert browser_like.get(each).status_code == 200, each
+
+
+def test_the_result_page_says_the_verdict_its_reasons_and_what_it_does_not_say(
+    browser_like: TestClient, handed_in: str, house: House
+) -> None:
+    text = browser_like.get(f"/runs/{handed_in}").text
+    run = house.history.get(handed_in)
+    assert f">{LEVEL_WORDS[Level(run.level)]}</h1>" in text
+    assert "What this does not say" in text and run.sentence in text
+    assert run.sha256 in text and f"/runs/{run.id}/report.pdf" in text
+    assert "Ärger &amp; &lt;b&gt;.jpg" in text and "<b>.jpg" not in text
+    assert house.history.events(run.id)[-1].action == "viewed"
+
+
+def test_pictures_and_overlays_of_the_result_are_there(browser_like: TestClient, handed_in: str) -> None:
+    text = browser_like.get(f"/runs/{handed_in}").text
+    pictures = set(re.findall(r'<img[^>]*src="([^"]+)"', text))
+    assert any("/overlays/" in each for each in pictures) and any("crop" in each for each in pictures)
+    for each in pictures:
+        answer = browser_like.get(each)
+        assert answer.status_code == 200 and answer.headers["content-type"].startswith("image/"), each
+    assert browser_like.get(f"/runs/{handed_in}/overlays/nothing").status_code == 404
+
+
+def test_review_and_tags_by_form(browser_like: TestClient, handed_in: str, house: House) -> None:
+    token, level = csrf_of(browser_like), house.history.get(handed_in).level
+    answer = browser_like.post(
+        f"/runs/{handed_in}/review", data={"csrf": token, "conclusion": "Genuine", "notes": "asked the agency"}
+    )
+    assert answer.status_code == 303
+    browser_like.post(f"/runs/{handed_in}/tags", data={"csrf": token, "tags": "a, b ,a"})
+    text = browser_like.get(f"/runs/{handed_in}").text
+    assert "asked the agency" in text
+    assert house.history.get(handed_in).tags == ("a", "b")
+    assert house.history.get(handed_in).level == level, "the machine's result stays"
+
+
+def test_history_searches_filters_and_exports(browser_like: TestClient, handed_in: str, house: House) -> None:
+    level = house.history.get(handed_in).level
+    found = browser_like.get("/history", params={"q": "ärger", "level": level}).text
+    assert handed_in in found
+    assert handed_in not in browser_like.get("/history", params={"q": "nosuchword"}).text
+    assert "Nothing fits" in browser_like.get("/history", params={"q": "nosuchword"}).text
+    table = browser_like.get("/history/export.csv", params={"q": "ärger"})
+    assert "attachment" in table.headers["content-disposition"] and handed_in in table.text
+    assert handed_in in browser_like.get("/history/export.json").text
+    assert browser_like.get("/history", params={"level": "nosuch"}).status_code == 404
+
+
+def test_selected_runs_are_compared_and_done_again(
+    browser_like: TestClient, handed_in: str, house: House, fresh_photo: bytes
+) -> None:
+    token = csrf_of(browser_like)
+    second = browser_like.post("/analyse", data={"csrf": token}, files={"file": ("b.jpg", fresh_photo + b"x")})
+    other = second.headers["location"].removeprefix("/runs/")
+    wait_until(lambda: not house.jobs.get(other).open)
+    chosen = {"csrf": token, "run": [handed_in, other]}
+    compared = browser_like.post("/history/selected", data=chosen | {"do": "compare"})
+    assert compared.headers["location"] == f"/compare?a={handed_in}&b={other}"
+    page = browser_like.get(compared.headers["location"])
+    assert page.status_code == 200 and "What differs" in page.text
+    assert len(re.findall(r'id="([^"]+)"', page.text)) == len(set(re.findall(r'id="([^"]+)"', page.text)))
+    again = browser_like.post("/history/selected", data=chosen | {"do": "again", "model": "tiny"})
+    batch = again.headers["location"]
+    assert batch.startswith("/rescored/")
+    wait_until(lambda: "0 results changed" in browser_like.get(batch).text)
+    assert browser_like.post("/history/selected", data={"csrf": token, "do": "compare"}).status_code == 400
+
+
+def test_an_unreadable_file_has_a_page_with_its_reason(browser_like: TestClient, house: House) -> None:
+    answer = browser_like.post(
+        "/analyse", data={"csrf": csrf_of(browser_like)}, files={"file": ("x.mp4", b"not a video" * 9)}
+    )
+    run = answer.headers["location"].removeprefix("/runs/")
+    wait_until(lambda: not house.jobs.get(run).open)
+    text = browser_like.get(f"/runs/{run}").text
+    assert "Could not be analysed" in text and "not be tried again by itself" in text
+
+
+def test_deleting_by_form_and_an_address_that_is_gone(browser_like: TestClient, handed_in: str) -> None:
+    answer = browser_like.post(f"/runs/{handed_in}/delete", data={"csrf": csrf_of(browser_like)})
+    assert answer.headers["location"] == "/history"
+    gone = browser_like.get(f"/runs/{handed_in}")
+    assert gone.status_code == 404 and "<h1" in gone.text
+
+
+def test_another_language_turns_the_page_around(browser_like: TestClient) -> None:
+    answer = browser_like.post("/language", data={"csrf": csrf_of(browser_like), "language": "ar", "back": "/help"})
+    assert answer.headers["location"] == "/help"
+    text = browser_like.get("/").text
+    assert 'dir="rtl"' in text and 'lang="ar"' in text and "السجل" in text
+    outside = browser_like.post(
+        "/language", data={"csrf": csrf_of(browser_like), "language": "en", "back": "//elsewhere.example"}
+    )
+    assert outside.headers["location"] == "/"
+
+
+def test_without_a_session_pages_lead_to_the_door(app: object) -> None:
+    client = TestClient(app, base_url="http://127.0.0.1", follow_redirects=False, headers={"Accept": "text/html"})  # type: ignore[arg-type]
+    answer = client.get("/history?q=x")
+    assert answer.status_code == 303 and answer.headers["location"] == "/login?next=%2Fhistory%3Fq%3Dx"
+    assert "fakelab serve" in client.get("/login").text
+    assert client.get("/enter", params={"ticket": "made up"}).status_code in (303, 401)
+
+
+def test_a_viewer_sees_no_button_that_it_may_not_use(make_desk: Make, house: House, app: object) -> None:
+    house.accounts.add_user("vera", "a long password", role="viewer", desk="readers", actor="test")
+    desk = make_desk(name="readers")
+    run = desk.hand_in(photo_bytes(8123)).json()["id"]
+    desk.result(run)
+    client = TestClient(app, base_url="http://127.0.0.1", follow_redirects=False, headers={"Accept": "text/html"})  # type: ignore[arg-type]
+    answer = client.post("/login", data={"name": "vera", "password": "a long password", "next": f"/runs/{run}"})
+    assert answer.status_code == 303 and answer.headers["location"] == f"/runs/{run}"
+    text = client.get(f"/runs/{run}").text
+    assert "/delete" not in text and "/review" not in text and "/again" not in text
+    refused = client.post(f"/runs/{run}/review", data={"csrf": csrf_of(client), "conclusion": "x"})
+    assert refused.status_code == 403
+    assert client.get("/audit").status_code == 403
