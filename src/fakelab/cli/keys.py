@@ -17,12 +17,17 @@ app = make_app("Keys with which programs use a server: add, list, revoke.")
 
 @app.command("add")
 def add(
-    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is for.")],
     scope: Annotated[
-        list[str], typer.Option("--scope", help="read, analyse, review, delete or admin; may be given several times.")
+        list[str],
+        typer.Option(
+            "--scope", metavar="SCOPE", help="read, analyse, review, delete or admin; may be given several times."
+        ),
     ],
-    desk: Annotated[str, typer.Option("--desk", help="The desk whose records it sees.")] = "local",
-    days: Annotated[int | None, typer.Option("--days", min=1, help="Days until it ends. [default: never]")] = None,
+    desk: Annotated[str, typer.Option("--desk", metavar="DESK", help="The desk whose records it sees.")] = "local",
+    days: Annotated[
+        int | None, typer.Option("--days", metavar="N", min=1, help="Days until it ends; never without.")
+    ] = None,
 ) -> int:
     """Add a key, and print its secret: only now, since only its hash is kept."""
     from fakelab.service.origin import who

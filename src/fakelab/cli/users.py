@@ -18,7 +18,8 @@ from fakelab.errors import UsageError
 if TYPE_CHECKING:
     from fakelab.service.accounts import Accounts
 
-app = make_app("The accounts of a server: add, reset, role, disable, list.")
+app = make_app("The accounts of a server: add, reset, role, disable, enable, list.")
+_NAME = typer.Argument(metavar="NAME", help="As `fakelab users list` shows it.")
 
 
 @contextmanager
@@ -32,13 +33,17 @@ def accounts() -> Iterator[Accounts]:
 
 @app.command("add")
 def add(
-    name: Annotated[str, typer.Argument(help="Small letters, digits, dots, hyphens.")],
-    role: Annotated[str, typer.Option("--role", help="viewer, analyst or admin.")] = "analyst",
-    desk: Annotated[str, typer.Option("--desk", help="Accounts of one desk see the same records.")] = "local",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits, dots, hyphens.")],
+    role: Annotated[str, typer.Option("--role", metavar="ROLE", help="viewer, analyst or admin.")] = "analyst",
+    desk: Annotated[
+        str, typer.Option("--desk", metavar="DESK", help="Accounts of one desk see the same records.")
+    ] = "local",
 ) -> int:
     """Add an account. Its password is asked for, or read from one line of the standard input."""
+    from fakelab.service.accounts import ROLES
     from fakelab.service.origin import who
 
+    one_of("role", role, tuple(ROLES))
     with accounts() as kept:
         made = kept.add_user(name, _password(), role, desk, actor=who())
     print(f"{made.name}  {made.role}  {made.desk}")
@@ -46,7 +51,7 @@ def add(
 
 
 @app.command("reset")
-def reset(name: Annotated[str, typer.Argument()]) -> int:
+def reset(name: Annotated[str, _NAME]) -> int:
     """Give an account another password; its sessions end."""
     from fakelab.service.origin import who
 
@@ -58,8 +63,11 @@ def reset(name: Annotated[str, typer.Argument()]) -> int:
 
 
 @app.command("role")
-def role(name: Annotated[str, typer.Argument()], role: Annotated[str, typer.Argument(metavar="ROLE")]) -> int:
-    """Give an account another role: viewer, analyst or admin."""
+def role(
+    name: Annotated[str, _NAME],
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="viewer, analyst or admin.")],
+) -> int:
+    """Give an account another role; its sessions end."""
     from fakelab.service.origin import who
 
     with accounts() as kept:
@@ -69,13 +77,24 @@ def role(name: Annotated[str, typer.Argument()], role: Annotated[str, typer.Argu
 
 
 @app.command("disable")
-def disable(name: Annotated[str, typer.Argument()]) -> int:
-    """End an account; what it did stays in the record."""
+def disable(name: Annotated[str, _NAME]) -> int:
+    """End an account's sessions, and let it begin no more; what it did stays in the record."""
     from fakelab.service.origin import who
 
     with accounts() as kept:
         kept.disable(name, actor=who())
     print(f"{name}: disabled")
+    return 0
+
+
+@app.command("enable")
+def enable(name: Annotated[str, _NAME]) -> int:
+    """Let a disabled account sign in again."""
+    from fakelab.service.origin import who
+
+    with accounts() as kept:
+        kept.enable(name, actor=who())
+    print(f"{name}: enabled")
     return 0
 
 

@@ -1,8 +1,9 @@
 """Who may use a server: accounts with passwords, sessions of browsers, one-time tickets, keys of programs.
 
-Passwords are kept as argon2id. What is long and random by itself (tokens of sessions, tickets, keys) is kept as its
-SHA-256: there is nothing to guess, and looking it up stays quick. Everything is in the history's database, so that
-several servers share it, and what is done to accounts stands in its log.
+Passwords are kept as argon2id (`fakelab.service.passwords`). What is long and random by itself (tokens of sessions,
+tickets, keys) is kept as its SHA-256: a slow hash protects what can be guessed, and nobody guesses 192 random bits or
+more; looking it up stays quick. Everything is in the history's database, so that several servers share it, and what is
+done to accounts stands in its log, which names accounts and never an address.
 """
 
 from __future__ import annotations
@@ -14,18 +15,16 @@ import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
 
-from fakelab.errors import DeniedError, NotSignedInError, TooManyError, UsageError, unknown_name
+from fakelab.errors import ConflictError, DeniedError, NotSignedInError, UsageError, unknown_name
 from fakelab.reports.json_report import rfc3339
-from fakelab.service.database import KeyRow, SessionRow, SignInRow, TicketRow, UserRow
+from fakelab.service import throttle
+from fakelab.service.database import KeyRow, SessionRow, TicketRow, UserRow
 from fakelab.service.history import LOCAL, History, new_id
-
-if TYPE_CHECKING:
-    from argon2 import PasswordHasher
+from fakelab.service.passwords import fits, hashed, outdated
 
 SCOPES = ("read", "analyse", "review", "delete", "admin")
 ROLES: dict[str, frozenset[str]] = {
@@ -34,14 +33,11 @@ ROLES: dict[str, frozenset[str]] = {
     "admin": frozenset(SCOPES),
 }
 """Role -> what it may."""
-SHORTEST = 12
-LONGEST = 1024
 IDLE = timedelta(hours=12)
 AGE = timedelta(days=7)
 TICKET_AGE = timedelta(hours=24)
-TRIES = 10
-TRIES_WITHIN = timedelta(minutes=15)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_SECRET = re.compile(r"fl_([0-9a-z]{10})_[A-Za-z0-9_-]{43}")
 _STEP = timedelta(minutes=1)
 """A session's last use is written down at most this often."""
 
@@ -93,10 +89,16 @@ class Key:
 
 
 class Accounts:
-    """The accounts, sessions, tickets and keys of a history's database. `clock` tells the time, for tests."""
+    """The accounts, sessions, tickets and keys of a history's database.
 
-    def __init__(self, history: History, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self.history, self._clock = history, clock
+    Without `tickets` neither a ticket nor a session that one began lets anybody in: a server with accounts asks
+    everybody for theirs. `clock` tells the time, for tests.
+    """
+
+    def __init__(
+        self, history: History, clock: Callable[[], datetime] = lambda: datetime.now(UTC), *, tickets: bool = True
+    ) -> None:
+        self.history, self._clock, self._tickets = history, clock, tickets
 
     # -- accounts ------------------------------------------------------------------------------------------------
 
@@ -108,20 +110,19 @@ class Accounts:
             )
         _check_role(role)
         _check_desk(desk)
-        hashed = _hashed(password)
+        kept = hashed(password)
         with self.history.writing() as session:
             if session.get(UserRow, name) is not None:
-                raise UsageError(
+                raise ConflictError(
                     f"there is an account '{name}' already", "", "`fakelab users reset` sets its password."
                 )
-            session.add(UserRow(name=name, password=hashed, role=role, desk=desk, created=self._now(), disabled=False))
+            session.add(UserRow(name=name, password=kept, role=role, desk=desk, created=self._now(), disabled=False))
             self.history.append(session, actor, "account added", "", {"account": name, "role": role, "desk": desk})
         return self.user(name)
 
     def reset_password(self, name: str, password: str, *, actor: str) -> None:
         """Gives an account another password; its sessions end."""
-        hashed = _hashed(password)
-        self._change(name, "password reset", actor, password=hashed)
+        self._change(name, "password reset", actor, password=hashed(password))
 
     def set_role(self, name: str, role: str, *, actor: str) -> None:
         """Gives an account another role; its sessions end."""
@@ -131,6 +132,10 @@ class Accounts:
     def disable(self, name: str, *, actor: str) -> None:
         """Ends an account's sessions, and lets it begin no more."""
         self._change(name, "account disabled", actor, disabled=True)
+
+    def enable(self, name: str, *, actor: str) -> None:
+        """Lets a disabled account sign in again."""
+        self._change(name, "account enabled", actor, disabled=False)
 
     def users(self) -> list[User]:
         """Every account, by name."""
@@ -154,33 +159,38 @@ class Accounts:
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
-    def sign_in(self, name: str, password: str, *, where: str) -> tuple[str, Who]:
+    def sign_in(self, name: str, password: str, *, where: str = "") -> tuple[str, Who]:
         """A session's token for a name and its password.
 
         Raises NotSignedInError, which does not say which of the two was wrong, and TooManyError after ten failures in
         a quarter of an hour for the name or for `where` the request came from.
         """
-        name = name[:64]
-        marks = [f"name:{name}", f"where:{hashlib.sha256(where.encode()).hexdigest()[:16]}"]
-        self._check_tries(marks)
-        with self.history.reading() as session:
-            row = session.get(UserRow, name)
-        # A name that there is not takes as long as a wrong password.
-        right = _fits(row.password if row is not None else _nobody(), password) and row is not None
-        if not right or row is None or row.disabled:
-            with self.history.writing() as session:
-                session.add_all(SignInRow(mark=mark, at=self._now()) for mark in marks)
-                self.history.append(session, row.name if row else "unknown", "sign-in refused", "", {})
-            raise NotSignedInError("you are not signed in", "the name or the password is wrong", "Try again.")
+        name = name.strip().lower()
         with self.history.writing() as session:
-            session.execute(delete(SignInRow).where(SignInRow.mark == marks[0]))
-        self.history.note(name, "signed in")
-        return self._begin(name, "login")
+            tries = throttle.count(session, name, where, self._clock())
+            row = session.get(UserRow, name) if _NAME.fullmatch(name) else None
+        right = fits(row.password if row is not None else None, password)
+        if row is None or row.disabled or not right:
+            # What was typed for a name that there is not may be a password.
+            self.history.note(row.name if row is not None else "unknown", "sign-in refused")
+            raise _refused()
+        better = hashed(password) if outdated(row.password) else row.password
+        with self.history.writing() as session:
+            # Disabled or given another password in the meantime: then this session must not begin.
+            still = (UserRow.name == name, UserRow.password == row.password, UserRow.disabled.is_(False))
+            if not session.execute(update(UserRow).where(*still).values(password=better)).rowcount:  # type: ignore[attr-defined]
+                raise _refused()
+            throttle.forget(session, name, tries)
+            token = self._begin(session, name, "login")
+        return token, self._who(token)
 
     def sign_out(self, token: str) -> None:
-        """Ends a session."""
+        """Ends a session, if it is one."""
         with self.history.writing() as session:
-            session.execute(delete(SessionRow).where(SessionRow.token == _sha256(token)))
+            row = session.get(SessionRow, _sha256(token))
+            if row is not None:
+                session.delete(row)
+                self.history.append(session, row.user, "signed out", "", {})
 
     def who_of_session(self, token: str) -> Who | None:
         """Who a session belongs to; None once it is over: 12 hours after its last use, 7 days after its start."""
@@ -188,38 +198,32 @@ class Accounts:
         with self.history.reading() as session:
             row = session.get(SessionRow, _sha256(token))
             user = session.get(UserRow, row.user) if row is not None else None
-        if row is None or row.used < rfc3339(now - IDLE) or row.created < rfc3339(now - AGE):
+        if row is None or row.used <= rfc3339(now - IDLE) or row.created <= rfc3339(now - AGE):
+            return None
+        if row.via == "ticket" and not self._tickets:
+            return None
+        if row.via != "ticket" and (user is None or user.disabled):
             return None
         if row.used < rfc3339(now - _STEP):
             with self.history.writing() as session:
                 session.execute(update(SessionRow).where(SessionRow.token == row.token).values(used=rfc3339(now)))
         if row.via == "ticket":
             return Who(LOCAL, LOCAL, "admin", ROLES["admin"], "ticket", _csrf(token))
-        if user is None or user.disabled:
-            return None
+        assert user is not None
         return Who(user.name, user.desk, user.role, ROLES[user.role], "login", _csrf(token))
 
-    def _begin(self, user: str, via: str) -> tuple[str, Who]:
+    def _who(self, token: str) -> Who:
+        who = self.who_of_session(token)
+        if who is None:
+            raise _refused()
+        return who
+
+    def _begin(self, session: Session, user: str, via: str) -> str:
         token = secrets.token_urlsafe(32)
         now = self._now()
-        with self.history.writing() as session:
-            session.add(SessionRow(token=_sha256(token), user=user, via=via, created=now, used=now))
-        who = self.who_of_session(token)
-        assert who is not None
-        return token, who
-
-    def _check_tries(self, marks: Iterable[str]) -> None:
-        since = rfc3339(self._clock() - TRIES_WITHIN)
-        with self.history.reading() as session:
-            for mark in marks:
-                query = select(func.count()).where(SignInRow.mark == mark, SignInRow.at >= since)
-                if (session.scalar(query) or 0) >= TRIES:
-                    raise TooManyError(
-                        "signing in is barred for a while",
-                        f"it failed {TRIES} times",
-                        "Try again in a quarter of an hour.",
-                        TRIES_WITHIN.total_seconds(),
-                    )
+        session.add(SessionRow(token=_sha256(token), user=user, via=via, created=now, used=now))
+        self.history.append(session, user, "signed in", "", {"via": via})
+        return token
 
     # -- tickets -------------------------------------------------------------------------------------------------
 
@@ -232,41 +236,49 @@ class Accounts:
 
     def redeem(self, ticket: str) -> tuple[str, Who]:
         """A session for a ticket, which is used up by it. Raises NotSignedInError."""
-        since = rfc3339(self._clock() - TICKET_AGE)
+        if not self._tickets:
+            raise NotSignedInError("this server asks for an account", "", "Sign in with a name and a password.")
+        query = delete(TicketRow).where(TicketRow.ticket == _sha256(ticket))
+        query = query.where(TicketRow.created > rfc3339(self._clock() - TICKET_AGE))
         with self.history.writing() as session:
-            gone = session.execute(
-                delete(TicketRow).where(TicketRow.ticket == _sha256(ticket), TicketRow.created >= since)
-            )
-            used = bool(gone.rowcount)  # type: ignore[attr-defined]
-        if not used:
-            raise NotSignedInError(
-                "this address was used already", "it lets one browser in, once", "Start `fakelab serve` again."
-            )
-        self.history.note(LOCAL, "signed in")
-        return self._begin(LOCAL, "ticket")
+            if not session.execute(query).rowcount:  # type: ignore[attr-defined]
+                raise NotSignedInError(
+                    "this address was used already", "it lets one browser in, once", "Start `fakelab serve` again."
+                )
+            token = self._begin(session, LOCAL, "ticket")
+        return token, self._who(token)
 
     # -- keys ----------------------------------------------------------------------------------------------------
 
     def add_key(
         self, name: str, scopes: Iterable[str], *, actor: str, desk: str = LOCAL, days: int | None = None
     ) -> tuple[str, Key]:
-        """A key for a program: its secret, which is shown once, and the key. Raises UsageError."""
+        """A key for a program: its secret, which is shown once, and the key.
+
+        Raises UsageError, and ConflictError where another key of that name is in use: the log names keys by it.
+        """
+        name = name.strip()
         wanted = frozenset(scopes)
         for scope in wanted:
             if scope not in SCOPES:
                 raise unknown_name("scope", scope, SCOPES)
-        if not wanted or not name.strip():
+        if not wanted or not 0 < len(name) <= 80 or not name.isprintable():
             raise UsageError("a key needs a name and a scope", "", f"Scopes are {', '.join(SCOPES)}.")
         _check_desk(desk)
+        if days is not None and not 0 < days <= 36500:
+            raise UsageError(f"a key cannot last {days} days", "", "Give 1 or more, or none for a key without an end.")
         key_id = new_id()[:10]
         secret = f"fl_{key_id}_{secrets.token_urlsafe(32)}"
         expires = rfc3339(self._clock() + timedelta(days=days)) if days else ""
         with self.history.writing() as session:
+            in_use = select(KeyRow.id).where(KeyRow.name == name, KeyRow.revoked.is_(False))
+            if session.scalar(in_use.limit(1)) is not None:
+                raise ConflictError(f"there is a key '{name}' already", "", "Take another name, or revoke it.")
             session.add(
                 KeyRow(
                     id=key_id,
                     secret=_sha256(secret),
-                    name=name.strip()[:80],
+                    name=name,
                     desk=desk,
                     scopes=" ".join(sorted(wanted)),
                     created=self._now(),
@@ -275,7 +287,7 @@ class Accounts:
                     revoked=False,
                 )
             )
-            detail = {"key": key_id, "name": name.strip()[:80], "scopes": sorted(wanted), "desk": desk}
+            detail = {"key": key_id, "name": name, "scopes": sorted(wanted), "desk": desk}
             self.history.append(session, actor, "key added", "", detail)
         return secret, next(each for each in self.keys() if each.id == key_id)
 
@@ -296,15 +308,15 @@ class Accounts:
 
     def who_of_key(self, secret: str) -> Who | None:
         """Who a key belongs to; None for one that is none of ours, revoked or expired."""
-        parts = secret.split("_", 2)
-        if len(parts) != 3 or parts[0] != "fl":
+        parts = _SECRET.fullmatch(secret)
+        if parts is None:
             return None
         now = self._now()
         with self.history.reading() as session:
             row = session.get(KeyRow, parts[1])
         if row is None or not hmac.compare_digest(row.secret, _sha256(secret)):
             return None
-        if row.revoked or (row.expires and row.expires < now):
+        if row.revoked or (row.expires and row.expires <= now):
             return None
         if row.used != now[:10]:
             # By the day: enough to find keys that nobody needs, and no trace of who did what when.
@@ -316,10 +328,10 @@ class Accounts:
         """Takes away what is over: sessions, tickets, and failures that count no more."""
         now = self._clock()
         with self.history.writing() as session:
-            session.execute(delete(SessionRow).where(SessionRow.used < rfc3339(now - IDLE)))
-            session.execute(delete(SessionRow).where(SessionRow.created < rfc3339(now - AGE)))
-            session.execute(delete(TicketRow).where(TicketRow.created < rfc3339(now - TICKET_AGE)))
-            session.execute(delete(SignInRow).where(SignInRow.at < rfc3339(now - TRIES_WITHIN)))
+            session.execute(delete(SessionRow).where(SessionRow.used <= rfc3339(now - IDLE)))
+            session.execute(delete(SessionRow).where(SessionRow.created <= rfc3339(now - AGE)))
+            session.execute(delete(TicketRow).where(TicketRow.created <= rfc3339(now - TICKET_AGE)))
+            throttle.prune(session, now)
 
     def _now(self) -> str:
         return rfc3339(self._clock())
@@ -335,34 +347,8 @@ def _check_desk(desk: str) -> None:
         raise UsageError(f"a desk cannot be called '{desk}'", "", "Use small letters, digits, dots and hyphens.")
 
 
-@lru_cache(maxsize=1)
-def _hasher() -> PasswordHasher:
-    from argon2 import PasswordHasher
-
-    return PasswordHasher()
-
-
-def _hashed(password: str) -> str:
-    if not SHORTEST <= len(password) <= LONGEST:
-        raise UsageError(
-            "this password cannot be used", f"it has fewer than {SHORTEST} characters", "Take a longer one."
-        )
-    return _hasher().hash(password)
-
-
-@lru_cache(maxsize=1)
-def _nobody() -> str:
-    """The hash that a name is checked against which there is not."""
-    return _hasher().hash(secrets.token_urlsafe(16))
-
-
-def _fits(hashed: str, password: str) -> bool:
-    from argon2.exceptions import VerificationError
-
-    try:
-        return _hasher().verify(hashed, password[:LONGEST])
-    except VerificationError:
-        return False
+def _refused() -> NotSignedInError:
+    return NotSignedInError("you are not signed in", "the name or the password is wrong", "Try again.")
 
 
 def _sha256(secret: str) -> str:

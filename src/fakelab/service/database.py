@@ -212,7 +212,7 @@ class KeyRow(Base):
 
 
 class SignInRow(Base):
-    """A failure to sign in, by name or by a short hash of where it came from; kept for a quarter of an hour."""
+    """A failure to sign in: `mark` is a hash of the name, or of where it came from. Counts for a quarter of an hour."""
 
     __tablename__ = "sign_ins"
     __table_args__ = (Index("sign_ins_mark", "mark", "at"),)

@@ -89,7 +89,7 @@ def opened(settings: Settings, *, local: bool, works: bool = True) -> Iterator[H
         jobs=jobs,
         queue=queue,
         intake=intake,
-        accounts=Accounts(history),
+        accounts=Accounts(history, tickets=local),
         uploads=Uploads(settings.data_dir / "uploads", settings.upload_mb << 20),
         signer=Signer(settings.data_dir),
         hub=Hub(jobs),
