@@ -127,6 +127,7 @@ def timed(times: int, ask: Callable[[int], object]) -> str:
 
 
 def measure_records(folder: Path) -> Iterator[str]:
+    """Times of lists with 10,000 records."""
     server = Server(folder)
     history = History(folder)
     key = server.key(history)
@@ -163,6 +164,7 @@ def measure_records(folder: Path) -> Iterator[str]:
 
 
 def measure_kills(folder: Path) -> Iterator[str]:
+    """What becomes of 40 uploads when the server is killed three times."""
     server = Server(folder)
     history = History(folder)
     key = server.key(history)
@@ -180,12 +182,14 @@ def measure_kills(folder: Path) -> Iterator[str]:
     found = [each.id for each in history.every()]
     lost, doubles = set(runs) - set(found), len(found) - len(set(found))
     created = [each.run for each in history.events() if each.action == "created"]
-    yield f"40 uploads, killed three times: {len(found)} results, {len(lost)} lost, {doubles + len(created) - len(set(created))} twice"
+    twice = doubles + len(created) - len(set(created))
+    yield f"40 uploads, killed three times: {len(found)} results, {len(lost)} lost, {twice} twice"
     server.end()
     history.close()
 
 
 def measure_upload(folder: Path) -> Iterator[str]:
+    """The memory of the server while 2 GB come in."""
     server = Server(folder)
     history = History(folder)
     key = server.key(history)
@@ -224,6 +228,7 @@ def measure_upload(folder: Path) -> Iterator[str]:
 
 
 def measure_clients(folder: Path) -> Iterator[str]:
+    """When 50 clients have their answers."""
     server = Server(folder, FAKELAB_QUEUE_LIMIT="20")
     history = History(folder)
     key = server.key(history)
@@ -241,12 +246,14 @@ def measure_clients(folder: Path) -> Iterator[str]:
 
     with concurrent.futures.ThreadPoolExecutor(50) as pool:
         times = sorted(pool.map(client, clips))
-    yield f"50 clients, room for 20: {len(times)} results, median {statistics.median(times):.0f} s, last {times[-1]:.0f} s"
+    middle = statistics.median(times)
+    yield f"50 clients, room for 20: {len(times)} results, median {middle:.0f} s, last {times[-1]:.0f} s"
     server.end()
     history.close()
 
 
 def measure_pages(folder: Path) -> Iterator[str]:
+    """Times of pages while files are analysed."""
     server = Server(folder, model="clip_face", FAKELAB_JOBS="4")
     history = History(folder)
     key = server.key(history)
@@ -257,13 +264,15 @@ def measure_pages(folder: Path) -> Iterator[str]:
     with httpx.Client(base_url=server.base, headers=key | {"Accept": "text/html"}, timeout=60) as client:
         running = Jobs(history).counts()["running"]
         for name, address in (("result", f"/runs/{first}"), ("history", "/history"), ("analyse", "/")):
-            yield f"{name} while {running} run: {timed(15, lambda n, address=address: client.get(address).raise_for_status())}"
+            took = timed(15, lambda n, address=address: client.get(address).raise_for_status())
+            yield f"{name} while {running} run: {took}"
     wait_for(history, runs, 900)
     server.end()
     history.close()
 
 
 def measure_rate(folder: Path, clip: Path | None = None) -> Iterator[str]:
+    """Files per hour and core."""
     server = Server(folder, model="clip_face")
     history = History(folder)
     key = server.key(history)
@@ -274,7 +283,8 @@ def measure_rate(folder: Path, clip: Path | None = None) -> Iterator[str]:
     wait_for(history, runs, 1200)
     seconds = time.monotonic() - started
     cores = os.cpu_count() or 1
-    yield f"{len(runs)} files in {seconds:.0f} s on {cores} cores: {3600 * len(runs) / seconds / cores:.0f} files per hour and core"
+    rate = 3600 * len(runs) / seconds / cores
+    yield f"{len(runs)} files in {seconds:.0f} s on {cores} cores: {rate:.0f} files per hour and core"
     server.end()
     history.close()
 
@@ -290,6 +300,7 @@ WHAT = {
 
 
 def main() -> None:
+    """Measures what the first word names."""
     what = sys.argv[1] if len(sys.argv) > 1 else ""
     if what not in WHAT:
         raise SystemExit(__doc__)

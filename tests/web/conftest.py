@@ -19,11 +19,16 @@ from fakelab.web.house import House, opened
 _NUMBERS = itertools.count()
 
 
-@pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A house that analyses with the model `tiny`, for all tests."""
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def house(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[House]:
+    """A house that analyses with the model `tiny`, for all tests; one on each database."""
     settings = read_settings(
-        model="tiny", data_dir=tmp_path_factory.mktemp("house"), upload_mb=64, webhooks="http://127.0.0.1", jobs=1
+        model="tiny",
+        data_dir=tmp_path_factory.mktemp("house"),
+        upload_mb=64,
+        webhooks="http://127.0.0.1",
+        jobs=1,
+        database="" if request.param == "sqlite" else request.getfixturevalue("postgres").format(name="postgres"),
     )
     with opened(settings, local=True) as made:
         yield made
@@ -41,7 +46,8 @@ def make_desk(house: House, app: Any) -> Iterator[Callable[..., Desk]]:
 
     def make(*scopes: str, name: str = "") -> Desk:
         name = name or f"desk{next(_NUMBERS)}"
-        secret, _ = house.accounts.add_key("test", scopes or SCOPES, actor="test", desk=name)
+        key = f"test{next(_NUMBERS)}"
+        secret, _ = house.accounts.add_key(key, scopes or SCOPES, actor="test", desk=name)
         client = TestClient(app, base_url="http://127.0.0.1", headers={"Authorization": f"Bearer {secret}"})
         opened_clients.append(client)
         return Desk(client, name, house)

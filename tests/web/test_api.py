@@ -178,7 +178,7 @@ def test_a_review_stands_beside_the_result_and_tags_are_found(desk: Desk, fresh_
     made = desk.client.post(
         f"/api/v1/analyses/{run}/review", json={"conclusion": "Genuine", "notes": "Seen the raw file"}
     )
-    assert made.status_code == 201 and made.json()["actor"] == "key:test"
+    assert made.status_code == 201 and made.json()["actor"].startswith("key:test")
     desk.client.put(f"/api/v1/analyses/{run}/tags", json={"tags": ["election", "urgent"]})
     told = desk.result(run)
     assert told["level"] == level and told["conclusion"] == "Genuine" and told["tags"] == ["election", "urgent"]

@@ -39,6 +39,8 @@ SIMILAR_BITS = 10
 """Two frames whose 64-bit perceptual hashes differ in at most this many bits look alike."""
 LOCAL = "local"
 """The owner of everything in local mode, and of what the command line does."""
+LARGEST = 2**31 - 1
+"""What a number of a run or an event can be on every database."""
 _ID = re.compile(r"[0-9a-z]{4,16}")
 
 
@@ -513,7 +515,7 @@ def _text(path: str) -> str:
 
 
 def _number(cursor: str) -> int:
-    if not cursor.isdecimal():
+    if not cursor.isdecimal() or int(cursor) > LARGEST:
         raise UsageError(f"the cursor '{cursor}' is none of ours", "", "Take the one that the page before gave.")
     return int(cursor)
 

@@ -15,6 +15,7 @@ from fakelab.errors import ConflictError, UsageError, unknown_name
 from fakelab.records import Level
 from fakelab.service.accounts import Who
 from fakelab.service.chain import sha256_of_json
+from fakelab.service.history import LARGEST
 from fakelab.service.intake import CHOICES, Taken, shown_name
 from fakelab.service.jobs import DONE, FAILED, Asked, Job
 from fakelab.service.reporting import FORMATS, sealed_report
@@ -335,7 +336,7 @@ def models(who: Reader) -> list[dict[str, Any]]:
 def audit(
     request: Request,
     who: Admin,
-    after: Annotated[int, Query(ge=0, le=1 << 53)] = 0,
+    after: Annotated[int, Query(ge=0, le=LARGEST)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> dict[str, Any]:
     """The log from an event on, each line bound to the one before by its hash."""

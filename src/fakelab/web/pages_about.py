@@ -13,6 +13,7 @@ from fakelab.errors import FakeLabError, unknown_name
 from fakelab.records import LEVEL_WORDS, Level
 from fakelab.reports.html import meanings
 from fakelab.service.audit import check
+from fakelab.service.history import LARGEST
 from fakelab.service.seal import fingerprint
 from fakelab.service.trainings import trainings
 from fakelab.settings import origin, table
@@ -82,7 +83,9 @@ def settings_page(request: Request, who: Reader) -> Response:
 
 
 @router.get("/audit")
-def audit_page(request: Request, who: Admin, before: Annotated[int, Query(ge=0)] = 0, verify: bool = False) -> Response:
+def audit_page(
+    request: Request, who: Admin, before: Annotated[int, Query(ge=0, le=LARGEST)] = 0, verify: bool = False
+) -> Response:
     """The log of everything that was done, newest first, and whether it is whole."""
     history = house_of(request).history
     events = history.newest_events(EVENTS_SHOWN, before)
