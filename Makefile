@@ -5,9 +5,10 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint con
 # The file for `make demo`, handed on as it is: names may hold spaces and quotes.
 export FILE
 
-.PHONY: help demo test check format docs lock wheel clean
+.PHONY: help demo serve test check format docs lock wheel clean
 help:
 	@echo "make demo [FILE=clip.mp4]  analyse a file, or a made clip and a forgery of it; reports in demo/"
+	@echo "make serve [ARGS=...]      open the pages and the REST interface on this machine (ARGS goes to fakelab serve)"
 	@echo "make test [ARGS=...]       run the tests (ARGS goes to pytest)"
 	@echo "make check                 format, lint, types, import rules, generated pages"
 	@echo "make format                format the code and mend what the linter can"
@@ -19,7 +20,10 @@ help:
 demo: .venv/.demo
 	@$(BIN)/python scripts/demo.py
 
-test: .venv/.test
+serve: .venv/.demo
+	@$(BIN)/python -m fakelab serve $(ARGS)
+
+test: .venv/.test .venv/.system
 	$(BIN)/python -m pytest $(ARGS)
 
 check: .venv/.test
@@ -60,4 +64,9 @@ clean:
 .venv/.test: pyproject.toml constraints.txt .venv/.uv
 	@echo "Installing FakeLab with everything for training and tests into .venv; this takes some minutes the first time ..."
 	@$(INSTALL) --editable '.[dev,train]'
+	@touch $@
+
+# What the tests of the pages and of PostgreSQL need from the system; without it they are skipped, and say so.
+.venv/.system: scripts/system_packages.sh .venv/.uv
+	@sh scripts/system_packages.sh
 	@touch $@

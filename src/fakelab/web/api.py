@@ -11,13 +11,13 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from fakelab.analyze import known_models
-from fakelab.errors import ConflictError, UsageError, unknown_name
+from fakelab.errors import ConflictError, UsageError
 from fakelab.records import Level
 from fakelab.service.accounts import Who
 from fakelab.service.chain import sha256_of_json
 from fakelab.service.history import LARGEST
 from fakelab.service.intake import CHOICES, Taken, shown_name
-from fakelab.service.jobs import DONE, FAILED, Asked, Job
+from fakelab.service.jobs import DONE, FAILED, Asked, Job, not_there
 from fakelab.service.reporting import FORMATS, sealed_report
 from fakelab.service.runs import Run, Search
 from fakelab.service.webhooks import Webhooks
@@ -358,9 +358,9 @@ def _shown(house: House, who: Who, run: str, *, result: bool = False) -> Analysi
     try:
         found = house.history.get(run, owner=who.desk)
     except UsageError as error:
-        raise unknown_name("analysis", run, []) from error
+        raise not_there() from error
     if found.id != run:
-        raise unknown_name("analysis", run, [])
+        raise not_there()
     answer = _of_run(found)
     answer.result = house.history.document(run) if result else None
     return answer

@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import Depends
 from fastapi.responses import RedirectResponse
 
-from fakelab.errors import UsageError, unknown_name
+from fakelab.errors import UsageError
 from fakelab.service.accounts import Who
+from fakelab.service.jobs import not_there
 from fakelab.service.runs import Run
 from fakelab.web.auth import Posted, posted
 from fakelab.web.house import House
@@ -34,4 +35,4 @@ def run_of(house: House, who: Who, run: str) -> Run:
     try:
         return house.history.get(run, owner=who.desk)
     except UsageError as error:
-        raise unknown_name("analysis", run, []) from error
+        raise not_there() from error

@@ -14,6 +14,7 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from fakelab.analyze import known_models
 from fakelab.errors import UsageError, unknown_name
+from fakelab.records import Level
 from fakelab.service.history import new_id
 from fakelab.service.runs import Run, Search
 from fakelab.web.api import remove
@@ -75,11 +76,22 @@ def history_page(
         first=address() if cursor else "",
         total=house.history.total(search),
         everything=house.history.total(Search(owner=who.desk)),
-        counts=house.history.counts(search),
+        counts=_ordered(house.history.counts(search)),
         address=address,
         may={scope: who.may(scope) for scope in ("analyse", "delete")},
         models=list(known_models()),
     )
+
+
+def _ordered(counts: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """Levels from worst to mildest; everything else by how often it is there."""
+    levels: dict[str, int] = {str(each): counts["level"][each] for each in Level if each in counts["level"]}
+    rest = {
+        name: dict(sorted(values.items(), key=lambda each: (-each[1], each[0])))
+        for name, values in counts.items()
+        if name != "level"
+    }
+    return {"level": levels, **rest}
 
 
 @router.get("/history/export.{form}")

@@ -48,6 +48,7 @@ def environment() -> jinja2.Environment:
         "byte_size": words.byte_size,
         "clock": words.clock,
         "when": when,
+        "with_code": _with_code,
         "day": lambda moment: moment[:10],
     }
     return made
