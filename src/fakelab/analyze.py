@@ -21,8 +21,8 @@ LIBRARIES = ("numpy", "opencv-python-headless", "av", "pillow", "onnxruntime", "
 """What can change a number, and is therefore written into every record."""
 
 KEPT_BACK = (
-    *("data_dir", "database", "history", "keep_faces", "host", "port", "hosts", "jobs", "queue_limit", "upload_mb"),
-    *("retention_days", "watch", "webhooks"),
+    *("data_dir", "database", "history", "keep_faces", "host", "port", "hosts", "jobs", "queue_limit"),
+    *("upload_mb", "rate", "retention_days", "watch", "webhooks"),
 )
 """Settings that are about this machine, not about the answer."""
 

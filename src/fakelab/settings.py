@@ -94,6 +94,9 @@ class Settings(BaseSettings):
         shown="one for two cores and 2 GB of memory, at least one",
     )
     queue_limit: int = _setting(1000, "Analyses that may wait; the server then asks clients to come back.", ge=1)
+    rate: float = _setting(
+        50.0, "Requests a second that one account or key may make in the long run; 0 sets no limit.", ge=0
+    )
     upload_mb: int = _setting(10_240, "Size up to which the server takes a file, in MB.", ge=1)
     retention_days: int = _setting(0, "Days after which the server deletes a record with its file; 0 keeps it.", ge=0)
     watch: Path | None = _setting(None, "Folder whose new files the server analyses.", flag="--watch", shown="not set")

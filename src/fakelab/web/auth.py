@@ -25,6 +25,7 @@ CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 FORM_BYTES = 1 << 20
+FORM_FIELDS = 5000
 SESSION_S = 7 * 24 * 3600
 
 
@@ -61,6 +62,7 @@ async def known(request: Request) -> Who:
             "",
             "Open the address that `fakelab serve` printed, or send a key: Authorization: Bearer fl_...",
         )
+    house_of(request).rates.take(f"{who.via} {who.name} {who.desk}")
     if who.via != "key":
         refuse_other_sites(request)
     return who
@@ -122,7 +124,10 @@ async def small_form(request: Request) -> tuple[tuple[str, str], ...]:
         body += chunk
         if len(body) > FORM_BYTES:
             raise LimitError("this form is too large", f"more than {FORM_BYTES >> 20} MB", "")
-    return tuple(parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=5000))
+    try:
+        return tuple(parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=FORM_FIELDS))
+    except ValueError as error:
+        raise LimitError("this form has too many fields", f"more than {FORM_FIELDS}", "") from error
 
 
 def posted(scope: str) -> Callable[[Request], Awaitable[Posted]]:

@@ -24,9 +24,12 @@ from fakelab.service.work import Workshop
 from fakelab.settings import Settings
 from fakelab.web.events import Hub
 from fakelab.web.metrics import Metrics
+from fakelab.web.rates import Rates
 from fakelab.web.uploads import Uploads
 
 HOUSEKEEPING_S = 3600.0
+BURST = 10.0
+"""Seconds' worth of requests that may come at once: a page with its pictures."""
 log = logging.getLogger("fakelab.server")
 
 
@@ -44,6 +47,7 @@ class House:
     signer: Signer
     hub: Hub
     metrics: Metrics
+    rates: Rates
     local: bool
     works: bool
     """Whether this process analyses files itself."""
@@ -94,6 +98,7 @@ def opened(settings: Settings, *, local: bool, works: bool = True) -> Iterator[H
         signer=Signer(settings.data_dir),
         hub=Hub(jobs),
         metrics=Metrics(jobs),
+        rates=Rates(settings.rate, BURST * settings.rate),
         local=local,
         works=works,
     )
