@@ -23,6 +23,7 @@ LIBRARIES = ("numpy", "opencv-python-headless", "av", "pillow", "onnxruntime", "
 KEPT_BACK = (
     *("data_dir", "database", "history", "keep_faces", "host", "port", "hosts", "jobs", "queue_limit"),
     *("upload_mb", "rate", "retention_days", "watch", "webhooks"),
+    *("oidc_issuer", "oidc_client", "oidc_secret", "oidc_role"),
 )
 """Settings that are about this machine, not about the answer."""
 

@@ -103,6 +103,14 @@ class Settings(BaseSettings):
     webhooks: str = _setting(
         "", "Beginnings of addresses that may be told of a finished analysis, separated by commas.", shown="none"
     )
+    oidc_issuer: str = _setting(
+        "", "Address of the identity provider (OpenID Connect) by which accounts sign in.", shown="none"
+    )
+    oidc_client: str = _setting("", "The client's name there.", shown="none")
+    oidc_secret: str = _setting("", "The client's secret there.", shown="none")
+    oidc_role: str = _setting(
+        "", "Role of people whom the provider knows and FakeLab does not.", shown="none: they stay out"
+    )
     debug: bool = _setting(False, "Show where in the code an error came from.")
 
 

@@ -24,6 +24,7 @@ from fakelab.service.work import Workshop
 from fakelab.settings import Settings
 from fakelab.web.events import Hub
 from fakelab.web.metrics import Metrics
+from fakelab.web.oidc import Provider, check_settings
 from fakelab.web.rates import Rates
 from fakelab.web.uploads import Uploads
 
@@ -48,6 +49,7 @@ class House:
     hub: Hub
     metrics: Metrics
     rates: Rates
+    provider: Provider | None
     local: bool
     works: bool
     """Whether this process analyses files itself."""
@@ -86,6 +88,11 @@ def opened(settings: Settings, *, local: bool, works: bool = True) -> Iterator[H
     webhooks = Webhooks(settings.data_dir, settings.webhooks)
     queue.hooks.append(webhooks.tell)
     jobs = Jobs(history)
+    accounts = Accounts(history, tickets=local)
+    provider = None
+    if settings.oidc_issuer and not local:
+        check_settings(settings)
+        provider = Provider(settings, accounts)
     intake = Intake(history, settings, queue.put)
     house = House(
         settings=settings,
@@ -93,11 +100,12 @@ def opened(settings: Settings, *, local: bool, works: bool = True) -> Iterator[H
         jobs=jobs,
         queue=queue,
         intake=intake,
-        accounts=Accounts(history, tickets=local),
+        accounts=accounts,
         uploads=Uploads(settings.data_dir / "uploads", settings.upload_mb << 20),
         signer=Signer(settings.data_dir),
         hub=Hub(jobs),
         metrics=Metrics(jobs),
+        provider=provider,
         rates=Rates(settings.rate, BURST * settings.rate),
         local=local,
         works=works,

@@ -17,8 +17,8 @@ from fakelab.service.history import LARGEST
 from fakelab.service.seal import fingerprint
 from fakelab.service.trainings import trainings
 from fakelab.settings import origin, table
-from fakelab.web import i18n
-from fakelab.web.auth import Admin, Reader, find_who, house_of
+from fakelab.web import i18n, oidc
+from fakelab.web.auth import Admin, Reader, find_who, house_of, set_cookie
 from fakelab.web.curves import curve_svg
 from fakelab.web.forms import Looked, inside, to
 from fakelab.web.render import page
@@ -58,7 +58,7 @@ def training_page(request: Request, who: Reader) -> Response:
 def settings_page(request: Request, who: Reader) -> Response:
     """Every setting with its value and where it comes from; the versions; the key that signs."""
     house = house_of(request)
-    hidden = {"database"}
+    hidden = {"database", "oidc_secret"}
     rows = [
         (
             row,
@@ -123,14 +123,14 @@ async def login_page(request: Request, next: str = "/") -> Response:
     """Where people sign in; in local mode, how to."""
     if await find_who(request):
         return to(inside(next))
-    return page(request, "login.html.j2", next=inside(next), wrong="")
+    return page(request, "login.html.j2", next=inside(next), wrong="", provider=house_of(request).provider is not None)
 
 
 @router.post("/login")
 async def login(request: Request) -> Response:
     """Signs in with a name and a password."""
     from fakelab.errors import TooManyError
-    from fakelab.web.auth import refuse_other_sites, set_cookie, small_form
+    from fakelab.web.auth import refuse_other_sites, small_form
 
     refuse_other_sites(request)
     fields = dict(reversed(await small_form(request)))
@@ -145,17 +145,60 @@ async def login(request: Request) -> Response:
     except TooManyError:
         raise
     except FakeLabError as error:
-        return page(request, "login.html.j2", status=error.http_status, next=target, wrong=str(error))
+        provider = house.provider is not None
+        return page(
+            request, "login.html.j2", status=error.http_status, next=target, wrong=str(error), provider=provider
+        )
     answer = to(target)
     set_cookie(request, answer, token)
     return answer
+
+
+@router.get("/oidc/start")
+def oidc_start(request: Request, next: str = "/") -> Response:
+    """Sends the browser to the identity provider."""
+    provider = house_of(request).provider
+    if provider is None:
+        raise unknown_name("way to sign in", "oidc", [])
+    start = provider.start(_callback(request), inside(next))
+    answer = to(start.address)
+    # Lax, since the browser comes back from another site.
+    answer.set_cookie(
+        oidc.COOKIE,
+        start.cookie,
+        max_age=oidc.FRESH_S,
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+        path=oidc.PATH,
+    )
+    return answer
+
+
+@router.get("/oidc/callback")
+def oidc_callback(request: Request, state: str = "", code: str = "") -> Response:
+    """Where the identity provider sends the browser back to."""
+    house = house_of(request)
+    if house.provider is None:
+        raise unknown_name("way to sign in", "oidc", [])
+    token, _, target = house.provider.finish(request.cookies.get(oidc.COOKIE, ""), state, code)
+    request.state.who = None
+    # A page of ours in between: on a road that began at another site browsers would hold our cookie back.
+    answer = page(request, "entered.html.j2", target=target)
+    set_cookie(request, answer, token)
+    answer.delete_cookie(oidc.COOKIE, path=oidc.PATH)
+    return answer
+
+
+def _callback(request: Request) -> str:
+    return f"{request.url.scheme}://{request.headers.get('host', '')}{oidc.PATH}/callback"
 
 
 @router.get("/enter")
 def enter(request: Request, ticket: str = "") -> Response:
     """The address that `fakelab serve` printed: its one-time token becomes a session."""
     from fakelab.errors import NotSignedInError
-    from fakelab.web.auth import COOKIE, set_cookie
+    from fakelab.web.auth import COOKIE
 
     house = house_of(request)
     try:
