@@ -13,20 +13,30 @@ from pathlib import Path
 from typing import Any
 
 from fakelab.analyze import analyze
-from fakelab.data.manifest import COLUMNS, read_manifest
-from fakelab.errors import MediaError, UsageError
+from fakelab.data.manifest import COLUMNS, SPLITS, read_manifest, refuse_leaks
+from fakelab.errors import MediaError, UsageError, unknown_name
 from fakelab.records import Analysis
 
 LOOKS = ("finder", "thorough", "every_s")
 """Settings that change what is measured."""
 
 
-def read_list(path: Path) -> list[dict[str, str]]:
-    """The rows of a manifest (see `data.manifest`), paths no longer relative to it. Raises DataError."""
+def read_list(path: Path, split: str | None = None) -> list[dict[str, str]]:
+    """The rows of a manifest (see `data.manifest`), paths no longer relative to it; of one `split` alone if given.
+
+    Raises DataError, also where a person, an original or a file is on both sides of a split: what was chosen on one
+    side would be measured on the other. Raises UnknownNameError for a split, UsageError where it holds no file.
+    """
+    if split is not None and split not in SPLITS:
+        raise unknown_name("split", split, SPLITS)
+    listed = read_manifest(path).rows
+    refuse_leaks(listed, str(path))
     rows = []
-    for row in read_manifest(path).rows:
+    for row in listed if split is None else [each for each in listed if each.split == split]:
         known = {name: str(getattr(row, name)) for name in COLUMNS if name != "tight"}
         rows.append({name: text for name, text in known.items() if text or name == "forgery"} | dict(row.more))
+    if split is not None and not rows:
+        raise UsageError(f"{path} has no file in '{split}'", "", "'fakelab data split' writes the splits.")
     return rows
 
 
@@ -119,6 +129,7 @@ def _one(row: dict[str, str], choices: dict[str, Any]) -> dict[str, Any]:
         "faces": [[round(each.time_s, 3), round(each.logit, 4)] for each in judged[0].faces] if judged else [],
         "people": int(finding.measured.get("people_judged", 0)),
         "tracks": len(finding.people),
+        "frames": finding.frames_sampled,
         "measured": finding.measured,
         "suspicious": [asdict(each) for each in finding.suspicious],
         "seconds": analysis.timings["total_s"],
