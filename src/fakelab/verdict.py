@@ -36,6 +36,11 @@ REASONS: dict[str, str] = {
     "few_colours": "The file has at most {limit:.0f} colours (GIF). Colour steps and dithering look like traces of "
     "manipulation: look for the original.",
     "many_people": "There are {measured:.0f} people; with more than {limit:.0f} the result is unreliable.",
+    "unstable_compression": "The verdict flips when the faces are compressed once more: p_fake {measured:.2f}, the "
+    "line is {limit:.2f}.",
+    "unstable_size": "The verdict flips at half the size: p_fake {measured:.2f}, the line is {limit:.2f}.",
+    "unstable_cut": "The verdict flips when the faces are cut a little closer: p_fake {measured:.2f}, the line is "
+    "{limit:.2f}.",
     "unsure": "The score lies where genuine and manipulated files mix.",
     "parts_disagree": "Parts of the file look manipulated, the rest does not: see the marked stretches.",
     "above_strong": "The score is above the line for strong evidence.",
@@ -153,13 +158,28 @@ def judge_person(samples: Sequence[Sample], people: int, kind: Kind, rules: Rule
 
 def _level(evidence: float, people: int, rules: Rules) -> tuple[Level, Reason]:
     p = p_fake(evidence, people, 0.5)
+    level = level_at(p, rules)
+    code, line = {
+        Level.STRONG: ("above_strong", rules.strong),
+        Level.MODERATE: ("above_moderate", rules.moderate),
+        Level.INCONCLUSIVE: ("unsure", rules.unsure),
+        Level.NONE_FOUND: ("below_all", rules.unsure),
+    }[level]
+    return level, reason(code, p, line)
+
+
+def level_at(p: float, rules: Rules) -> Level:
+    """The level that a p_fake at even odds reaches, before the gate."""
     if p >= rules.strong:
-        return Level.STRONG, reason("above_strong", p, rules.strong)
+        return Level.STRONG
     if p >= rules.moderate:
-        return Level.MODERATE, reason("above_moderate", p, rules.moderate)
-    if p >= rules.unsure:
-        return Level.INCONCLUSIVE, reason("unsure", p, rules.unsure)
-    return Level.NONE_FOUND, reason("below_all", p, rules.unsure)
+        return Level.MODERATE
+    return Level.INCONCLUSIVE if p >= rules.unsure else Level.NONE_FOUND
+
+
+def shifted(p: float, by: float) -> float:
+    """The probability after evidence of `by` was added to it, in log-odds."""
+    return sigmoid(log_odds(p) + by)
 
 
 def gate_reasons(samples: Sequence[Sample], kind: Kind, rules: Rules) -> list[Reason]:

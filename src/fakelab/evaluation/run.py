@@ -17,7 +17,7 @@ from fakelab.data.manifest import COLUMNS, SPLITS, read_manifest, refuse_leaks
 from fakelab.errors import MediaError, UsageError, unknown_name
 from fakelab.records import Analysis
 
-LOOKS = ("finder", "thorough", "every_s")
+LOOKS = ("finder", "thorough", "every_s", "stability")
 """Settings that change what is measured."""
 
 
