@@ -177,6 +177,12 @@ def level_at(p: float, rules: Rules) -> Level:
     return Level.INCONCLUSIVE if p >= rules.unsure else Level.NONE_FOUND
 
 
+def flips(before: Level, after: Level) -> bool:
+    """Whether one is a level of evidence and the other says that nothing was found: what lies between is no flip."""
+    levels = {before, after}
+    return Level.NONE_FOUND in levels and bool(levels & {Level.STRONG, Level.MODERATE})
+
+
 def shifted(p: float, by: float) -> float:
     """The probability after evidence of `by` was added to it, in log-odds."""
     return sigmoid(log_odds(p) + by)

@@ -3,7 +3,8 @@
 Not the file is degraded but the crops that are cut already, as they would look in a copy: compressed once more, at half
 the size, cut a little closer. A few faces, spread over the clip, are scored before and after; the mean change of their
 logits is laid on the person's score, so that a verdict flips by the degradation alone, never by the choice of faces.
-What a chat service does to a clip is milder or about the same: the severities are set, not tuned.
+Every copy loses traces, so evidence that becomes weaker holds; a flip is evidence that becomes "nothing found", or the
+reverse. What a chat service does to a clip is milder or about the same: the severities are set, not tuned.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from fakelab.faces.crop import square_to_cut
 from fakelab.media.degrade import photo_codec, rescale, video_codec
 from fakelab.models.runtime import FaceModel
 from fakelab.records import Crop, CropSpec, Face, Image, Kind, Level, Reason
-from fakelab.verdict import Rules, level_at, reason, shifted
+from fakelab.verdict import Rules, flips, level_at, reason, shifted
 
-FACES = 2
+FACES = 3
 """So many faces of the deciding person are scored again, each once a change."""
 CRF, QUALITY = 28, 60
 """H.264's rate factor for a video's faces, JPEG's quality for a photo's."""
@@ -74,13 +75,9 @@ def check(
         gaps = [after - before for (each, before, _), after in zip(jobs, logits, strict=True) if each is change]
         value = shifted(p, rules.slope * float(sum(gaps)) / len(chosen))
         measured[f"p_fake_{change.name}"] = value
-        if _evidence(level_at(value, rules)) != _evidence(level):
-            reasons.append(reason(change.code, value, rules.moderate))
+        if flips(level, level_at(value, rules)):
+            reasons.append(reason(change.code, value, rules.moderate if level is Level.NONE_FOUND else rules.unsure))
     return Stability(measured, tuple(reasons))
-
-
-def _evidence(level: Level) -> bool:
-    return level in (Level.STRONG, Level.MODERATE)
 
 
 def _side(face: Face, spec: CropSpec, finder: str) -> float:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fakelab.records import Image
+from fakelab.records import Image, Kind
 
 VIDEO_CODECS = {"h264": "libx264", "h265": "libx265", "mpeg4": "mpeg4", "vp9": "libvpx-vp9"}
 PHOTO_FORMATS = {"jpeg": ".jpg", "webp": ".webp"}
@@ -81,3 +82,101 @@ def rescale(image: Image, factor: float, *, interpolation: str = "area") -> Imag
     size = (max(4, round(width * factor)), max(4, round(height * factor)))
     small = cv2.resize(image, size, interpolation=kinds[interpolation])
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+
+
+JPEG_FOR_CRF = ((18, 95), (23, 90), (28, 75), (32, 60), (40, 30), (51, 10))
+"""Where a photo stands for a video: JPEG qualities that look about as bad as H.264's factors; between them, straight."""
+
+
+def degraded_copy(source: Path, target: Path, kind: Kind, *, crf: int, scale: float = 1.0, cut: float = 0.0) -> None:
+    """Writes the file anew: `cut` of its width and height cut off around, shrunk to `scale`, and compressed.
+
+    A video becomes H.264 in MP4 at `crf`, times and rotation kept and sound left out; a photo becomes a JPEG of about
+    the same loss. The file is decoded in this very process: only for files that are trusted. Raises ValueError where
+    it cannot be decoded or written.
+    """
+    import av
+
+    try:
+        if kind is Kind.PHOTO:
+            _photo_copy(source, target, crf, scale, cut)
+        else:
+            _video_copy(source, target, crf, scale, cut)
+    except (av.FFmpegError, OSError) as error:
+        raise ValueError(f"{source.name} cannot be copied: {error}") from error
+
+
+def _photo_copy(source: Path, target: Path, crf: int, scale: float, cut: float) -> None:
+    import cv2
+
+    picture: Any = cv2.imdecode(np.fromfile(source, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ValueError(f"{source.name} cannot be decoded")
+    height, width = picture.shape[:2]
+    top, left = round(height * cut / 2), round(width * cut / 2)
+    picture = picture[top : height - top, left : width - left]
+    size = (max(2, round(picture.shape[1] * scale)), max(2, round(picture.shape[0] * scale)))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale != 1.0 else picture
+    quality = round(float(np.interp(crf, *zip(*JPEG_FOR_CRF, strict=True))))
+    ok, data = cv2.imencode(".jpg", np.ascontiguousarray(small), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not ok:
+        raise ValueError(f"{source.name} cannot be encoded")
+    target.write_bytes(data.tobytes())
+
+
+def _video_copy(source: Path, target: Path, crf: int, scale: float, cut: float) -> None:
+    import av
+
+    with av.open(str(source)) as given, av.open(str(target), "w", format="mp4") as out:
+        stream: Any = None
+        last, step = -1, Fraction(1, 25)
+        for frame in given.decode(video=0):
+            if stream is None:
+                rate = given.streams.video[0].average_rate or Fraction(25)
+                step = 1 / rate
+                left, top = _even(frame.width * cut / 2), _even(frame.height * cut / 2)
+                width, height = frame.width - 2 * left, frame.height - 2 * top
+                stream = out.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "veryfast"})
+                stream.width, stream.height = max(16, _even(width * scale)), max(16, _even(height * scale))
+                stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1
+                stream.codec_context.time_base = stream.time_base = Fraction(1, TICKS)
+                if frame.rotation:
+                    stream.set_display_rotation(frame.rotation)
+                path = _filters(frame, f"crop={width}:{height}:{left}:{top},scale={stream.width}:{stream.height}")
+            path.vpush(frame)
+            copy = path.vpull()
+            time_s = frame.time if frame.time is not None else (last + 1) / TICKS + float(step)
+            copy.pts, copy.time_base = max(last + 1, round(time_s * TICKS)), Fraction(1, TICKS)
+            last = copy.pts
+            for packet in stream.encode(copy):
+                out.mux(packet)
+        if stream is None:
+            raise ValueError(f"{source.name} has no picture")
+        for packet in stream.encode():
+            out.mux(packet)
+
+
+TICKS = 90_000
+"""Ticks a second of a copy's times."""
+
+
+def _even(size: float) -> int:
+    return int(size) // 2 * 2
+
+
+def _filters(frame: Any, words: str) -> Any:
+    """A filter graph for frames like this one, made yuv420p without a change of colours."""
+    from av.filter import Graph
+
+    graph = Graph()
+    last = graph.add_buffer(
+        template=None, width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+    )
+    for each in [*words.split(","), "format=yuv420p"]:
+        name, _, arguments = each.partition("=")
+        link = graph.add(name, arguments)
+        last.link_to(link)
+        last = link
+    last.link_to(graph.add("buffersink"))
+    graph.configure()
+    return graph
