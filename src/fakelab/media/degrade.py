@@ -9,7 +9,7 @@ import io
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -84,26 +84,35 @@ def rescale(image: Image, factor: float, *, interpolation: str = "area") -> Imag
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 
-JPEG_FOR_CRF = ((18, 95), (23, 90), (28, 75), (32, 60), (40, 30), (51, 10))
-"""Where a photo stands for a video: JPEG qualities that look about as bad as H.264's factors; between them, straight."""
+JPEG_FOR_CRF: tuple[list[float], list[float]] = ([18, 23, 28, 32, 40, 51], [95, 90, 75, 60, 30, 10])
+"""Where a photo stands for a video: H.264's factors, JPEG qualities about as bad; between them, straight."""
 
 
-def degraded_copy(source: Path, target: Path, kind: Kind, *, crf: int, scale: float = 1.0, cut: float = 0.0) -> None:
-    """Writes the file anew: `cut` of its width and height cut off around, shrunk to `scale`, and compressed.
+def degraded_copy(source: Path, folder: Path, *, crf: int, scale: float = 1.0, cut: float = 0.0) -> Path:
+    """Writes the file anew into `folder`: `cut` of width and height cut off, shrunk to `scale`, compressed; its path.
 
     A video becomes H.264 in MP4 at `crf`, times and rotation kept and sound left out; a photo becomes a JPEG of about
     the same loss. The file is decoded in this very process: only for files that are trusted. Raises ValueError where
-    it cannot be decoded or written.
+    it cannot be decoded or written, UnsupportedMediaError for what is no media.
     """
     import av
 
+    from fakelab.media.sniff import identify
+
+    with source.open("rb") as file:
+        kind = identify(lambda at, count: _read_at(file, at, count), str(source)).kind
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / ("copy.jpg" if kind is Kind.PHOTO else "copy.mp4")
     try:
-        if kind is Kind.PHOTO:
-            _photo_copy(source, target, crf, scale, cut)
-        else:
-            _video_copy(source, target, crf, scale, cut)
-    except (av.FFmpegError, OSError) as error:
+        (_photo_copy if kind is Kind.PHOTO else _video_copy)(source, target, crf, scale, cut)
+    except (av.FFmpegError, OSError, IndexError) as error:
         raise ValueError(f"{source.name} cannot be copied: {error}") from error
+    return target
+
+
+def _read_at(file: BinaryIO, at: int, count: int) -> bytes:
+    file.seek(at)
+    return file.read(count)
 
 
 def _photo_copy(source: Path, target: Path, crf: int, scale: float, cut: float) -> None:
@@ -117,7 +126,7 @@ def _photo_copy(source: Path, target: Path, crf: int, scale: float, cut: float) 
     picture = picture[top : height - top, left : width - left]
     size = (max(2, round(picture.shape[1] * scale)), max(2, round(picture.shape[0] * scale)))
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale != 1.0 else picture
-    quality = round(float(np.interp(crf, *zip(*JPEG_FOR_CRF, strict=True))))
+    quality = round(float(np.interp(crf, *JPEG_FOR_CRF)))
     ok, data = cv2.imencode(".jpg", np.ascontiguousarray(small), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:
         raise ValueError(f"{source.name} cannot be encoded")
@@ -169,14 +178,11 @@ def _filters(frame: Any, words: str) -> Any:
     from av.filter import Graph
 
     graph = Graph()
-    last = graph.add_buffer(
-        template=None, width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
-    )
-    for each in [*words.split(","), "format=yuv420p"]:
+    last: Any = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
+    for each in [*words.split(","), "format=yuv420p", "buffersink"]:
         name, _, arguments = each.partition("=")
-        link = graph.add(name, arguments)
+        link: Any = graph.add(name, arguments)
         last.link_to(link)
         last = link
-    last.link_to(graph.add("buffersink"))
     graph.configure()
     return graph
