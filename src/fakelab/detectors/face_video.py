@@ -192,7 +192,7 @@ def _person(track: Track, by_face: dict[int, ScoredFace], people: int, kind: Kin
             time_s=face.time_s,
             box=face.box,
             logit=by_face[id(face)].logit,
-            p_fake=p_fake(rules.slope * by_face[id(face)].logit + rules.offset, people, rules.prior),
+            p_fake=p_fake(rules.evidence(by_face[id(face)].logit), people, rules.prior),
             heat_map=by_face[id(face)].heat_map if id(face) in shown else None,
             crop=face.crop.image if id(face) in shown else None,
         )

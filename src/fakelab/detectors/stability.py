@@ -20,7 +20,7 @@ from fakelab.models.runtime import FaceModel
 from fakelab.records import Crop, CropSpec, Face, Image, Kind, Level, Reason
 from fakelab.verdict import Rules, flips, level_at, reason, shifted
 
-FACES = 3
+FACES = 2
 """So many faces of the deciding person are scored again, each once a change."""
 CRF, QUALITY = 28, 60
 """H.264's rate factor for a video's faces, JPEG's quality for a photo's."""
@@ -69,11 +69,13 @@ def check(
         if (image := change.apply(crop.image, _side(face, model.card.crop, finder), kind, smallest)) is not None
     ]
     logits, _ = model.score([crop for _, _, crop in jobs])
+    mean = float(np.mean([logit for _, _, logit in faces]))
     measured, reasons = {}, []
     for change in CHANGES:
         # A face that the change leaves as it is counts with no difference.
         gaps = [after - before for (each, before, _), after in zip(jobs, logits, strict=True) if each is change]
-        value = shifted(p, rules.slope * float(sum(gaps)) / len(chosen))
+        moved = rules.evidence(mean + float(sum(gaps)) / len(chosen)) - rules.evidence(mean)
+        value = shifted(p, moved)
         measured[f"p_fake_{change.name}"] = value
         if flips(level, level_at(value, rules)):
             reasons.append(reason(change.code, value, rules.moderate if level is Level.NONE_FOUND else rules.unsure))

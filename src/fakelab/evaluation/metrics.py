@@ -116,13 +116,22 @@ class Bin:
     stated: float
     came_true: float
     files: int
+    share: float
+    """Its share of the weight of all files."""
 
 
-def reliability(p: NDArray[np.float64], fake: NDArray[np.bool_], bins: int = 15) -> list[Bin]:
-    """The bins of `ece` that hold files, from low to high."""
+def reliability(
+    p: NDArray[np.float64], fake: NDArray[np.bool_], bins: int = 15, weights: NDArray[np.float64] | None = None
+) -> list[Bin]:
+    """The bins of `ece` that hold files, from low to high; every file weighs the same unless `weights` are given."""
+    w = np.ones(len(p)) if weights is None else weights
     which = np.minimum((p * bins).astype(int), bins - 1)
     parts = [which == each for each in np.unique(which)]
-    return [Bin(float(p[part].mean()), float(fake[part].mean()), int(part.sum())) for part in parts]
+    means = [(np.average(p[part], weights=w[part]), np.average(fake[part], weights=w[part])) for part in parts]
+    return [
+        Bin(float(stated), float(true), int(part.sum()), float(w[part].sum() / w.sum()))
+        for (stated, true), part in zip(means, parts, strict=True)
+    ]
 
 
 def refuse_hard_predictions(scores: NDArray[np.float64]) -> None:
@@ -133,9 +142,11 @@ def refuse_hard_predictions(scores: NDArray[np.float64]) -> None:
         )
 
 
-def ece(p: NDArray[np.float64], fake: NDArray[np.bool_], bins: int = 15) -> float:
+def ece(
+    p: NDArray[np.float64], fake: NDArray[np.bool_], bins: int = 15, weights: NDArray[np.float64] | None = None
+) -> float:
     """Expected calibration error: mean gap between stated probability and share of fakes, weighted by bin."""
-    return sum(abs(each.stated - each.came_true) * each.files for each in reliability(p, fake, bins)) / max(1, len(p))
+    return float(sum(abs(each.stated - each.came_true) * each.share for each in reliability(p, fake, bins, weights)))
 
 
 def with_interval(
