@@ -98,6 +98,11 @@ def _of(results: Sequence[Result], label: str) -> list[Result]:
     return [each for each in results if each["label"] == label]
 
 
+def _sources(results: Sequence[Result]) -> str:
+    count = len({each["source"] for each in results})
+    return f"{count} source{'s' * (count != 1)}"
+
+
 def _measurable(results: Sequence[Result]) -> bool:
     return min(len(_of(results, "real")), len(_of(results, "fake"))) >= MIN_FILES
 
@@ -109,7 +114,7 @@ def _overall(results: Sequence[Result], rounds: int, notes: Sequence[str], numbe
     missing = len(results) - len(scored)
     words = (
         f"{reals} real and {fakes} fake files of {groups} groups (people or originals) and"
-        f" {len({each['source'] for each in results})} sources. Not analysable: {missing} of {len(results)}"
+        f" {_sources(results)}. Not analysable: {missing} of {len(results)}"
         f" ({_percent(missing, len(results))}).",
         "Intervals are 95 % bootstrap intervals; groups of files are drawn, never single frames.",
     )
