@@ -124,6 +124,7 @@ def test_an_analysis_reads_the_curve_as_it_was_fitted(tmp_path: Path, capsys: py
     own = card.calibration["video"]
     assert own["method"] == "isotonic" and own["ece"] == own["ece_by_method"]["isotonic"] < 0.05
     assert sum(files for *_, files in own["reliability"]) == len(rows)
+    assert f"<desc>stated {own['reliability'][0][0]:.2f}" in (folder / "reliability-video.svg").read_text("utf-8")
     rules, found = rules_of(card.calibration, card.thresholds, card.gate, Kind.VIDEO, 0.5), calibrate(rows)
     curve = Curve(found.slope, found.offset, found.knots)
     for logit in (-9.0, -4.0, -1.0, 0.0, 1.7, 3.9, 12.0):

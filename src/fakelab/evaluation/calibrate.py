@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fakelab.data.manifest import replace_file
 from fakelab.errors import UsageError, unknown_name
 from fakelab.evaluation.isotonic import Curve, balanced, isotonic
 from fakelab.evaluation.metrics import Bin, ece, reliability
+from fakelab.evaluation.plots import reliability_svg
 from fakelab.evaluation.run import read_results
 from fakelab.models.card import read_card, write_card
 
@@ -232,6 +234,7 @@ def _left_out(files: _Files, method: str) -> tuple[float, float]:
 def calibrate_card(folder: Path, results: dict[str, Path], method: str = "auto") -> list[str]:
     """Writes what `results` (media kind -> file of `evaluation.run`) give into the folder's card; the lines to print.
 
+    The card's reliability diagram is drawn beside it, as reliability-KIND.svg.
     `method` is platt, isotonic, or auto for the better of the two. Raises UsageError for results that cannot be used,
     UnknownNameError for a method, ModelError for a card that cannot be used.
     """
@@ -248,6 +251,11 @@ def calibrate_card(folder: Path, results: dict[str, Path], method: str = "auto")
             "unsure": found.unsure,
             "error_rates": error_rates(found, kind),
         }
+        if found.reliability:
+            drawn = reliability_svg(
+                found.reliability, f"{card.name}: {kind}s of sources left out, classes weighed alike"
+            )
+            replace_file(folder / f"reliability-{kind}.svg", (drawn + "\n").encode("utf-8"))
         compared = ", ".join(f"{name} {value:.3f}" for name, value in found.ece_of.items()) or "not measured"
         printed.append(
             f"{kind}: {'isotonic' if found.knots else 'platt'}, slope {found.slope:.3f}, offset {found.offset:+.3f},"
