@@ -180,3 +180,28 @@ def test_a_call_that_cannot_be_meant_is_refused(
 ) -> None:
     assert main(["evaluate", str(listed), "--model", "tiny", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_two_models_are_compared_on_the_same_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    names = [(f"{label}{number}.mp4", label) for number in range(12) for label in ("real", "fake")]
+    listed = tmp_path / "list.csv"
+    listed.write_text(
+        "path,label,source,group\n" + "".join(f"{n},{label},s,{n}\n" for n, label in names), encoding="utf-8"
+    )
+    for model, gap in (("good", 3.0), ("poor", 0.0)):
+        with (tmp_path / f"{model}.jsonl").open("w", encoding="utf-8") as file:
+            for name, label in names:
+                logit = float(rng.normal() + gap * (label == "fake"))
+                row = {"path": str(tmp_path / name), "label": label, "source": "s", "group": name, "forgery": ""}
+                row |= {"p_fake": 1 / (1 + float(np.exp(-logit))), "logit": logit, "level": "inconclusive"}
+                row |= {"reasons": ["unsure"], "measured": {}, "made_by": f"{model} 1 abc", "kind": "video"}
+                file.write(json.dumps(row) + "\n")
+    words = ["evaluate", str(listed), "--model", "tiny", "--out", str(tmp_path / "good.jsonl")]
+    assert main([*words, "--report", str(tmp_path / "r"), "--compare", str(tmp_path / "poor.jsonl")]) == 0
+    text = (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
+    assert "AUC of this evaluation (good 1 abc)" in text and "AUC of the other (poor 1 abc)" in text
+    found = json.loads((tmp_path / "r" / "numbers.json").read_text(encoding="utf-8"))["comparison"]
+    assert found["difference"]["low"] > 0 and found["left_out"] == 0
+    assert main([*words, "--report", str(tmp_path / "r"), "--compare", str(tmp_path / "none.jsonl")]) == 2
+    assert "cannot be read" in capsys.readouterr().err
