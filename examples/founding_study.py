@@ -236,7 +236,8 @@ def write_report(
     tables, numbers = [], []
     values: dict[str, list[list[float]]] = {"AUC": [], "accuracy": []}
     for (row, stream), each in results.items():
-        cells, line = [], {"auc": [], "accuracy": []}
+        cells: list[str] = []
+        line: dict[str, list[float]] = {"auc": [], "accuracy": []}
         for where in tested:
             mine = [one for one in each if where in (one["stream"], JOINED)]
             scored = [one for one in mine if one["p_fake"] is not None]
