@@ -36,6 +36,7 @@ def analyze(
     thorough: bool | None = None,
     every_s: float | None = None,
     prior: float | None = None,
+    stability: bool | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
@@ -43,12 +44,15 @@ def analyze(
 
     `model` and `finder` are names of tables; `thorough` looks every 2 s of a video, `every_s` as often as it says;
     `prior` is the share of manipulated files expected among those analysed (default .5), which moves `p_fake` and
-    never the level. What is not given comes from `settings`, or from the environment and the defaults.
+    never the level; `stability` asks again on degraded faces, and a verdict that flips is inconclusive. What is not
+    given comes from `settings`, or from the environment and the defaults.
 
     Raises NotFoundError, UnsupportedMediaError, DamagedMediaError, LimitError for the file, UnknownNameError and
     UsageError for the choices, ModelError and EnvironmentBrokenError for the installation.
     """
-    chosen = _chosen(settings, model=model, finder=finder, thorough=thorough, every_s=every_s, prior=prior)
+    chosen = _chosen(
+        settings, model=model, finder=finder, thorough=thorough, every_s=every_s, prior=prior, stability=stability
+    )
     tell = progress or (lambda stage, done, total: None)
     started, clock, timings = datetime.now(UTC), time.perf_counter(), dict[str, float]()
 
@@ -100,7 +104,7 @@ def _find(media: Media, model: FaceModel, settings: Settings, tell: Progress) ->
     """The finding of the recipe for this kind of file."""
     from fakelab.detectors.face_video import FaceOptions, detect_faces_in_video
 
-    options = FaceOptions(settings.finder, _density(settings), settings.prior or 0.5)
+    options = FaceOptions(settings.finder, _density(settings), settings.prior or 0.5, settings.stability)
     match media.info.kind:
         case Kind.VIDEO:
             return detect_faces_in_video(media, model, options, tell)

@@ -57,6 +57,12 @@ class Settings(BaseSettings):
         gt=0,
         lt=1,
     )
+    stability: bool = _setting(
+        True,
+        "Score some faces again: compressed once more, at half the size, cut closer; a verdict that flips is "
+        "inconclusive.",
+        flag="--stability/--no-stability",
+    )
     threads: int = _setting(
         0,
         "Processor threads for decoding and for the network; 0 leaves the number to them.",

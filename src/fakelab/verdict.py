@@ -36,6 +36,11 @@ REASONS: dict[str, str] = {
     "few_colours": "The file has at most {limit:.0f} colours (GIF). Colour steps and dithering look like traces of "
     "manipulation: look for the original.",
     "many_people": "There are {measured:.0f} people; with more than {limit:.0f} the result is unreliable.",
+    "unstable_compression": "The verdict flips when the faces are compressed once more: p_fake {measured:.2f}, the "
+    "line is {limit:.2f}.",
+    "unstable_size": "The verdict flips at half the size: p_fake {measured:.2f}, the line is {limit:.2f}.",
+    "unstable_cut": "The verdict flips when the faces are cut a little closer: p_fake {measured:.2f}, the line is "
+    "{limit:.2f}.",
     "unsure": "The score lies where genuine and manipulated files mix.",
     "parts_disagree": "Parts of the file look manipulated, the rest does not: see the marked stretches.",
     "above_strong": "The score is above the line for strong evidence.",
@@ -75,6 +80,19 @@ class Rules:
     unsure: float
     gate: dict[str, float]
     prior: float = 0.5
+    curve: tuple[tuple[float, float], ...] = ()
+    """Knots (logit, evidence) of an isotonic calibration; without them it is the line of slope and offset."""
+
+    def evidence(self, logit: float) -> float:
+        """The calibrated evidence of a logit, in log-odds at even odds."""
+        if not self.curve:
+            return self.slope * logit + self.offset
+        (first, low), (last, high) = self.curve[0], self.curve[-1]
+        if logit <= first:
+            return low + self.slope * (logit - first)
+        if logit >= last:
+            return high + self.slope * (logit - last)
+        return float(np.interp(logit, [x for x, _ in self.curve], [y for _, y in self.curve]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +123,9 @@ def rules_of(
 ) -> Rules:
     """The rules for a media kind from a card's three tables."""
     own, lines = calibration[kind.value], thresholds[kind.value]
-    return Rules(own["slope"], own["offset"], lines["strong"], lines["moderate"], lines["unsure"], dict(gate), prior)
+    curve = tuple((float(x), float(y)) for x, y in own.get("curve", ()))
+    slope, offset = own["slope"], own["offset"]
+    return Rules(slope, offset, lines["strong"], lines["moderate"], lines["unsure"], dict(gate), prior, curve)
 
 
 def reason(code: str, measured: float | None = None, limit: float | None = None, detail: str = "") -> Reason:
@@ -133,7 +153,7 @@ def p_fake(evidence: float, people: int, prior: float) -> float:
 def judge_person(samples: Sequence[Sample], people: int, kind: Kind, rules: Rules) -> Judged:
     """One person's evidence, level, reasons and suspicious stretches. `samples` in time order, at least one."""
     mean = float(np.mean([each.logit for each in samples]))
-    whole = rules.slope * mean + rules.offset
+    whole = rules.evidence(mean)
     stretches, best_window, windows = _windows(samples, rules) if kind is Kind.VIDEO else ((), whole, 1)
     # The best of many windows is high by chance: its odds are divided by how many independent ones there are. With few
     # windows the mean over the whole file decides alone, as in the files that the lines were measured on.
@@ -153,13 +173,34 @@ def judge_person(samples: Sequence[Sample], people: int, kind: Kind, rules: Rule
 
 def _level(evidence: float, people: int, rules: Rules) -> tuple[Level, Reason]:
     p = p_fake(evidence, people, 0.5)
+    level = level_at(p, rules)
+    code, line = {
+        Level.STRONG: ("above_strong", rules.strong),
+        Level.MODERATE: ("above_moderate", rules.moderate),
+        Level.INCONCLUSIVE: ("unsure", rules.unsure),
+        Level.NONE_FOUND: ("below_all", rules.unsure),
+    }[level]
+    return level, reason(code, p, line)
+
+
+def level_at(p: float, rules: Rules) -> Level:
+    """The level that a p_fake at even odds reaches, before the gate."""
     if p >= rules.strong:
-        return Level.STRONG, reason("above_strong", p, rules.strong)
+        return Level.STRONG
     if p >= rules.moderate:
-        return Level.MODERATE, reason("above_moderate", p, rules.moderate)
-    if p >= rules.unsure:
-        return Level.INCONCLUSIVE, reason("unsure", p, rules.unsure)
-    return Level.NONE_FOUND, reason("below_all", p, rules.unsure)
+        return Level.MODERATE
+    return Level.INCONCLUSIVE if p >= rules.unsure else Level.NONE_FOUND
+
+
+def flips(before: Level, after: Level) -> bool:
+    """Whether one is a level of evidence and the other says that nothing was found: what lies between is no flip."""
+    levels = {before, after}
+    return Level.NONE_FOUND in levels and bool(levels & {Level.STRONG, Level.MODERATE})
+
+
+def shifted(p: float, by: float) -> float:
+    """The probability after evidence of `by` was added to it, in log-odds."""
+    return sigmoid(log_odds(p) + by)
 
 
 def gate_reasons(samples: Sequence[Sample], kind: Kind, rules: Rules) -> list[Reason]:
@@ -208,14 +249,14 @@ def _windows(samples: Sequence[Sample], rules: Rules) -> tuple[tuple[TimeRange, 
     best, marked = -math.inf, np.zeros(len(bursts), bool)
     for start in range(len(bursts) - span + 1):
         logits = [each.logit for b in bursts[start : start + span] for each in by_burst[b]]
-        evidence = rules.slope * float(np.mean(logits)) + rules.offset
+        evidence = rules.evidence(float(np.mean(logits)))
         if len(logits) >= MIN_FACES_IN_VIDEO:
             best = max(best, evidence)
             if evidence >= line:
                 # The window's own bursts above the line, so that a stretch does not bleed into its neighbours.
                 for at in range(start, start + span):
                     own = float(np.mean([each.logit for each in by_burst[bursts[at]]]))
-                    marked[at] |= rules.slope * own + rules.offset >= line
+                    marked[at] |= rules.evidence(own) >= line
     ranges: list[TimeRange] = []
     at = 0
     while at < len(bursts):

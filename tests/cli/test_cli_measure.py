@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -112,3 +113,95 @@ def test_calibration_is_written_into_the_card(tmp_path: Path, capsys: pytest.Cap
 def test_nothing_to_calibrate_on_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["calibrate", str(tmp_path)]) == 2
     assert "--video" in capsys.readouterr().err
+
+
+def test_a_report_is_written_beside_its_results(
+    listed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "report"
+    assert main(["evaluate", str(listed), "--report", str(folder), "--model", "tiny", "--by", "group"]) == 0
+    assert {each.name for each in folder.iterdir()} == {"results.jsonl", "report.html", "report.md", "numbers.json"}
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert "## By group" in text and "| c.jpg | fake | x |" in text
+    assert str(folder / "report.html") in capsys.readouterr().out
+
+
+def test_a_leak_planted_in_a_list_is_refused_before_anything_is_analysed(
+    listed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leaking = listed.with_name("leaks.csv")
+    leaking.write_text("path,label,source,group,split\na.jpg,real,s,1,train\nb.jpg,fake,s,1,test\n", encoding="utf-8")
+    out = tmp_path / "o.jsonl"
+    assert main(["evaluate", str(leaking), "--out", str(out), "--model", "tiny", "--split", "test"]) == 2
+    assert "group '1' of s is in train and in test" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_one_split_is_measured_alone(listed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    split = listed.with_name("split.csv")
+    split.write_text("path,label,source,group,split\na.jpg,real,s,1,train\nb.jpg,fake,s,2,test\n", encoding="utf-8")
+    out = tmp_path / "o.jsonl"
+    assert main(["evaluate", str(split), "--out", str(out), "--model", "tiny", "--split", "test"]) == 0
+    assert [json.loads(line)["split"] for line in out.read_text(encoding="utf-8").splitlines()] == ["test"]
+    assert main(["evaluate", str(split), "--out", str(out), "--model", "tiny", "--split", "val"]) == 2
+    assert "no file in 'val'" in capsys.readouterr().err
+    assert main(["evaluate", str(split), "--out", str(out), "--model", "tiny", "--split", "tset"]) == 2
+    assert "Did you mean 'test'" in capsys.readouterr().err
+
+
+def test_files_that_a_model_was_trained_on_are_told(
+    listed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split = listed.with_name("split.csv")
+    split.write_text("path,label,source,group,split\na.jpg,real,s,1,train\nb.jpg,fake,s,2,test\n", encoding="utf-8")
+    folder = tmp_path / "mine"
+    shutil.copytree(WEIGHTS / "tiny", folder)
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    card["training"]["manifest_sha256"] = hashlib.sha256(split.read_bytes()).hexdigest()
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    words = ["evaluate", str(split), "--report", str(tmp_path / "r"), "--model", str(folder)]
+    assert main(words) == 0
+    assert "was trained on 1 of these files" in capsys.readouterr().err
+    assert "These numbers flatter" in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
+    assert main([*words, "--split", "test"]) == 0
+    assert "flatter" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "--out FILE, --report FOLDER"),
+        (["--out", "o", "--compare", "x"], "Give --report FOLDER"),
+        (["--report", "r", "--by", "forgry"], "Did you mean 'forgery'"),
+    ],
+)
+def test_a_call_that_cannot_be_meant_is_refused(
+    words: list[str], said: str, listed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(listed), "--model", "tiny", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_two_models_are_compared_on_the_same_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    names = [(f"{label}{number}.mp4", label) for number in range(12) for label in ("real", "fake")]
+    listed = tmp_path / "list.csv"
+    listed.write_text(
+        "path,label,source,group\n" + "".join(f"{n},{label},s,{n}\n" for n, label in names), encoding="utf-8"
+    )
+    for model, gap in (("good", 3.0), ("poor", 0.0)):
+        with (tmp_path / f"{model}.jsonl").open("w", encoding="utf-8") as file:
+            for name, label in names:
+                logit = float(rng.normal() + gap * (label == "fake"))
+                row = {"path": str(tmp_path / name), "label": label, "source": "s", "group": name, "forgery": ""}
+                row |= {"p_fake": 1 / (1 + float(np.exp(-logit))), "logit": logit, "level": "inconclusive"}
+                row |= {"reasons": ["unsure"], "measured": {}, "made_by": f"{model} 1 abc", "kind": "video"}
+                file.write(json.dumps(row) + "\n")
+    words = ["evaluate", str(listed), "--model", "tiny", "--out", str(tmp_path / "good.jsonl")]
+    assert main([*words, "--report", str(tmp_path / "r"), "--compare", str(tmp_path / "poor.jsonl")]) == 0
+    text = (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
+    assert "AUC of this evaluation (good 1 abc)" in text and "AUC of the other (poor 1 abc)" in text
+    found = json.loads((tmp_path / "r" / "numbers.json").read_text(encoding="utf-8"))["comparison"]
+    assert found["difference"]["low"] > 0 and found["left_out"] == 0
+    assert main([*words, "--report", str(tmp_path / "r"), "--compare", str(tmp_path / "none.jsonl")]) == 2
+    assert "cannot be read" in capsys.readouterr().err

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 
+from fakelab.errors import UnsupportedMediaError
 from fakelab.media import degrade
 from fakelab.media.degrade import photo_codec, rescale, video_codec
 from fakelab.records import Image
+from media_maker import make_video, read_number
 
 VIDEO = ("h264", "h265", "mpeg4")
 PHOTO = ("jpeg", "webp")
@@ -131,3 +135,63 @@ def test_many_small_h265_clips_of_few_frames_leave_the_process_whole() -> None:
     """x265's cuTree writes past its arrays, and one or two frames get times out of uninitialised memory."""
     done = subprocess.run([sys.executable, "-c", MANY_SMALL], capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (0, "whole\n"), done.stderr
+
+
+# -- copies of files -----------------------------------------------------------------------------------------------
+
+
+def read_back(path: Path) -> tuple[list[Image], list[float], int]:
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+        times = [float(frame.time or 0.0) for frame in frames]
+        return [frame.to_ndarray(format="rgb24") for frame in frames], times, frames[0].rotation
+
+
+def test_a_copy_of_a_video_keeps_frames_times_and_colours(tmp_path: Path) -> None:
+    times = [0.0, 0.04, 0.08, 0.2, 0.24, 0.5]
+    source = make_video(tmp_path / "a.mp4", 6, times=times)
+    copy = degrade.degraded_copy(source, tmp_path / "out", crf=18)
+    before, after = read_back(source), read_back(copy)
+    assert after[1] == pytest.approx(times, abs=1e-3)
+    assert [read_number(image) for image in after[0]] == list(range(6))
+    for old, new in zip(before[0], after[0], strict=True):
+        assert old.shape == new.shape and np.abs(old.mean((0, 1)) - new.mean((0, 1))).max() < 4
+
+
+def test_a_copy_is_cut_shrunk_and_the_smaller_the_higher_its_factor(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "a.mp4", 10, width_px=320, height_px=200)
+    sizes = []
+    for crf in (20, 40):
+        copy = degrade.degraded_copy(source, tmp_path / str(crf), crf=crf, scale=0.5, cut=0.1)
+        sizes.append(copy.stat().st_size)
+        assert read_back(copy)[0][0].shape == (90, 144, 3)
+    assert sizes[0] > sizes[1]
+
+
+def test_a_copy_of_a_turned_video_is_turned(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "a.mp4", 5, clockwise_deg=90)
+    copy = degrade.degraded_copy(source, tmp_path / "out", crf=20)
+    assert read_back(copy)[2] == read_back(source)[2] != 0
+
+
+def test_a_copy_of_a_photo_is_a_smaller_jpeg_without_its_border(tmp_path: Path) -> None:
+    picture = scene(200, 100)
+    cv2.imwrite(str(tmp_path / "a.png"), picture[:, :, ::-1])
+    copy = degrade.degraded_copy(tmp_path / "a.png", tmp_path / "out", crf=18, scale=0.5, cut=0.2)
+    found = np.asarray(cv2.imread(str(copy)))[:, :, ::-1]
+    wanted = cv2.resize(picture[10:90, 20:180], (80, 40), interpolation=cv2.INTER_AREA)
+    assert copy.read_bytes()[:2] == b"\xff\xd8" and found.shape == (40, 80, 3)
+    assert error(found, wanted) < 8
+
+
+@pytest.mark.parametrize("content", [b"\xff\xd8\xff\xe0\x00\x10JFIF\x00", b"\0\0\0\x20ftypisom" + bytes(40)])
+def test_what_cannot_be_decoded_cannot_be_copied(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be"):
+        degrade.degraded_copy(tmp_path / "a", tmp_path / "out", crf=23)
+
+
+def test_what_is_no_media_cannot_be_copied(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("words " * 30)
+    with pytest.raises(UnsupportedMediaError):
+        degrade.degraded_copy(tmp_path / "a.mp4", tmp_path / "out", crf=23)

@@ -118,6 +118,13 @@ def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(
     assert not same(trainer(replace(config, seed=1), tmp_path / "other").run(), ema)
 
 
+def test_a_run_that_teaches_no_map_goes_on_too(config: TrainConfig, tmp_path: Path) -> None:
+    plain = replace(config, patch_loss=0.0)
+    ema = trainer(plain, tmp_path).run()
+    again = trainer(plain, tmp_path)
+    assert again.step == 6 and same(again.run(), ema)
+
+
 def test_a_run_that_goes_on_tells_what_was_changed_and_forgets_what_it_will_write_again(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

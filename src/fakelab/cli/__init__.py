@@ -36,6 +36,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "data": ("fakelab.cli.data", "Make data sets: list files with labels, join, split, cut faces, count."),
     "train": ("fakelab.cli.train", "Train a detector (needs the extra 'train')."),
     "evaluate": ("fakelab.cli.evaluate", "Measure a model on files whose truth is known."),
+    "robustness": ("fakelab.cli.robustness", "Measure a model on degraded copies of such files."),
     "calibrate": ("fakelab.cli.calibrate", "Fill in a model's card from such measurements."),
     "config": ("fakelab.cli.config", "Show every setting, its value and where the value comes from."),
     "doctor": ("fakelab.cli.doctor", "Check the installation: what works, what is missing, how decoding is confined."),

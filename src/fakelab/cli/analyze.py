@@ -54,6 +54,7 @@ def analyze(
     thorough: Annotated[bool | None, setting_flag("thorough")] = None,
     every_s: Annotated[float | None, setting_flag("every_s", "SECONDS")] = None,
     prior: Annotated[float | None, setting_flag("prior", "P")] = None,
+    stability: Annotated[bool | None, setting_flag("stability")] = None,
     threads: Annotated[int | None, setting_flag("threads", "N")] = None,
     history: Annotated[bool | None, setting_flag("history")] = None,
 ) -> int:
@@ -68,6 +69,7 @@ def analyze(
         thorough=thorough,
         every_s=every_s,
         prior=prior,
+        stability=stability,
         threads=threads,
         history=history,
     )

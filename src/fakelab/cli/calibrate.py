@@ -21,6 +21,9 @@ def calibrate(
     photo: Annotated[
         Path | None, typer.Option("--photo", metavar="FILE", help="Results of `fakelab evaluate` on photos.")
     ] = None,
+    method: Annotated[
+        str, typer.Option("--method", metavar="NAME", help="platt, isotonic, or auto for the lower ECE.")
+    ] = "auto",
     metrics: Annotated[
         list[str] | None,
         typer.Option(
@@ -36,8 +39,10 @@ def calibrate(
 ) -> int:
     """Write calibration, lines and error rates into the card of FOLDER, then what was measured with them.
 
-    The rate that a level states is measured with each source of genuine files left out in turn. Numbers of --metrics
-    come from results alone, and kinds of forgery that are missed become weak spots of the card.
+    Platt's line or an isotonic curve makes probabilities of logits, whichever states them better (by ECE) for sources
+    that it was not fitted on. The rate that a level states is measured with each source of genuine files left out in
+    turn. Numbers of --metrics come from results alone, and kinds of forgery that are missed become weak spots of the
+    card.
     """
     from fakelab.errors import UsageError
     from fakelab.evaluation.calibrate import calibrate_card
@@ -49,7 +54,7 @@ def calibrate(
     # Everything is read before the card is touched.
     measurements = [read_measurement(each) for each in metrics or []]
     if given:
-        for line in calibrate_card(model, given):
+        for line in calibrate_card(model, given, method):
             print(safe(line))
     if measurements or facts is not None:
         for name, row in fill_card(model, measurements, facts).metrics.items():

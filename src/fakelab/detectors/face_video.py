@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fakelab.detectors import stability
 from fakelab.faces.scan import find_and_crop
 from fakelab.faces.track import track_people
 from fakelab.media import Density, Media, bits_per_pixel
@@ -54,6 +55,7 @@ class FaceOptions:
     finder: str = "yunet"
     density: Density = dataclasses.field(default_factory=Density)
     prior: float = 0.5
+    stability: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +65,8 @@ class ScoredFace:
     face: Face
     logit: float
     heat_map: NDArray[np.float32]
+    full: Crop | None = None
+    """The crop in full, where it is at hand: of a few faces once the others' are thumbnails."""
 
 
 def detect_faces_in_video(media: Media, model: FaceModel, options: FaceOptions, progress: Progress) -> Finding:
@@ -75,15 +79,24 @@ def detect_faces_in_video(media: Media, model: FaceModel, options: FaceOptions, 
 
 
 def score_faces(faces: Iterable[Face], model: FaceModel, tick: Callable[[], None]) -> list[ScoredFace]:
-    """Every face scored while the next ones are found. Crops are thinned out once there are many."""
+    """Every face scored while the next ones are found. Crops are thinned out once there are many.
+
+    Of every fourth face then, and of fewer the longer it goes on, the crop stays in full for the stability test.
+    """
     scored: list[ScoredFace] = []
+    stride = 4
     for face, logit, heat_map in model.score_ahead(faces, lambda face: face.crop):
-        scored.append(ScoredFace(face, logit, heat_map))
+        scored.append(ScoredFace(face, logit, heat_map, face.crop))
         tick()
         if len(scored) == FULL_CROPS + 1:
-            scored = [_thinned(each) for each in scored]
+            scored = [_thinned(each, at % stride == 0) for at, each in enumerate(scored)]
         elif len(scored) > FULL_CROPS:
-            scored[-1] = _thinned(scored[-1])
+            scored[-1] = _thinned(scored[-1], (len(scored) - 1) % stride == 0)
+        if len(scored) > FULL_CROPS * stride:
+            stride *= 2
+            scored = [
+                each if at % stride == 0 else dataclasses.replace(each, full=None) for at, each in enumerate(scored)
+            ]
     return scored
 
 
@@ -102,6 +115,17 @@ def judge(
     level, p, decided_by, reasons = decide(
         people, file_gate(counted, bits, rules, media.info.container) if scored else ()
     )
+    measured = _measured(scored, bits, counted)
+    if options.stability and level in stability.ASKED and p is not None:
+        deciding = next(track for track in tracks if track.person == decided_by)
+        found = _stability(deciding, by_face, p, level, model, rules, options, kind)
+        measured |= found.measured
+        if found.reasons:
+            level, reasons = Level.INCONCLUSIVE, (*found.reasons, *reasons)
+            people = tuple(
+                dataclasses.replace(each, level=level, reasons=reasons) if each.person == decided_by else each
+                for each in people
+            )
     suspicious = next((each.suspicious for each in people if each.person == decided_by), ())
     return Finding(
         detector=f"face_{kind.value}",
@@ -118,8 +142,27 @@ def judge(
         frames_failed=media.frames_failed,
         faces_found=len(scored),
         error_rate=error_rate(card, kind, level),
-        measured=_measured(scored, bits, counted) | _lines(rules),
+        measured=measured | _lines(rules),
     )
+
+
+def _stability(
+    track: Track,
+    by_face: dict[int, ScoredFace],
+    p: float,
+    level: Level,
+    model: FaceModel,
+    rules: Rules,
+    options: FaceOptions,
+    kind: Kind,
+) -> stability.Stability:
+    """The stability test of the person who decided; nothing where none of the person's crops is at hand in full."""
+    each = [by_face[id(face)] for face in track.faces]
+    faces = [(one.face, one.full, one.logit) for one in each if one.full is not None]
+    if not faces:
+        return stability.Stability({}, ())
+    even = sigmoid(log_odds(p) - log_odds(rules.prior))
+    return stability.check(faces, even, level, model, rules, kind, options.finder)
 
 
 def people_that_count(tracks: Sequence[Track], by_face: dict[int, ScoredFace], kind: Kind, rules: Rules) -> int:
@@ -149,7 +192,7 @@ def _person(track: Track, by_face: dict[int, ScoredFace], people: int, kind: Kin
             time_s=face.time_s,
             box=face.box,
             logit=by_face[id(face)].logit,
-            p_fake=p_fake(rules.slope * by_face[id(face)].logit + rules.offset, people, rules.prior),
+            p_fake=p_fake(rules.evidence(by_face[id(face)].logit), people, rules.prior),
             heat_map=by_face[id(face)].heat_map if id(face) in shown else None,
             crop=face.crop.image if id(face) in shown else None,
         )
@@ -197,10 +240,10 @@ def _measured(scored: Sequence[ScoredFace], bits: float | None, people: int) -> 
     return measured
 
 
-def _thinned(scored: ScoredFace) -> ScoredFace:
+def _thinned(scored: ScoredFace, keep: bool) -> ScoredFace:
     import cv2
 
     crop = scored.face.crop
     small = cv2.resize(crop.image, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
     face = dataclasses.replace(scored.face, crop=Crop(np.asarray(small, dtype=np.uint8), crop.version))
-    return dataclasses.replace(scored, face=face)
+    return dataclasses.replace(scored, face=face, full=scored.full if keep else None)

@@ -1,6 +1,7 @@
 """Calibration and lines from measured files: a card's numbers, and how often they are wrong on sources left out.
 
-The slope and offset are Platt's (1999), fitted with every source weighing the same. The line for a level is the score
+The slope and offset are Platt's (1999), fitted with every source weighing the same; an isotonic curve takes their
+place where its probabilities come true better on sources left out of fitting. The line for a level is the score
 that at most the stated share of genuine files reaches, sources weighing the same. What the card states as its
 error rate is not that share but the one found when each source in turn is left out of fitting and judged by the rest.
 """
@@ -8,20 +9,28 @@ error rate is not that share but the one found when each source in turn is left 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fakelab.errors import UsageError
+from fakelab.data.manifest import replace_file
+from fakelab.errors import UsageError, unknown_name
+from fakelab.evaluation.isotonic import Curve, balanced, isotonic
+from fakelab.evaluation.metrics import Bin, ece, reliability
+from fakelab.evaluation.plots import reliability_svg
 from fakelab.evaluation.run import read_results
 from fakelab.models.card import read_card, write_card
 
 MIN_REALS = 20
 STRONG_FPR, MODERATE_FPR, UNSURE_FPR = 0.01, 0.05, 0.20
+
+METHODS = ("auto", "platt", "isotonic")
+LEAST_GAIN = 0.01
+"""The curve must state probabilities better by this much than the line: it has more freedom to fit what is chance."""
 
 GATED = frozenset(
     ("face_small", "blurred", "dark", "too_short", "few_colours", "many_people", "low_bitrate", "face_too_small")
@@ -45,6 +54,13 @@ class Calibrated:
     reals: int
     real_sources: int
     fakes: int
+    knots: tuple[tuple[float, float], ...] = ()
+    """Of the isotonic curve; empty where the straight line is used."""
+    ece: float = float("nan")
+    """On sources left out of fitting, both classes weighing the same; not a number where none could be left out."""
+    ece_of: dict[str, float] = field(default_factory=dict)
+    """The same by method, for those that were compared."""
+    reliability: tuple[Bin, ...] = ()
 
 
 def _sigmoid(x: float) -> float:
@@ -65,9 +81,7 @@ def source_weights(sources: NDArray[np.str_]) -> Floats:
 
 def platt(logits: Floats, fake: NDArray[np.bool_], weights: Floats) -> tuple[float, float]:
     """Slope and offset of the logistic regression of `fake` on `logits`, classes weighing the same."""
-    weights = weights.copy()
-    for label in (True, False):
-        weights[fake == label] *= 0.5 * len(fake) / weights[fake == label].sum()
+    weights = balanced(weights, fake)
     centre, scale = float(np.average(logits, weights=weights)), float(logits.std() or 1.0)
     x = np.stack([(logits - centre) / scale, np.ones_like(logits)], 1)
     beta = np.zeros(2)
@@ -95,7 +109,7 @@ def weighted_line(reals: Floats, weights: Floats, share: float) -> float:
     return float((reals[order[at - 1]] + reals[order[min(at, len(order) - 1)]]) / 2 + 1e-9)
 
 
-def calibrate(results: list[dict[str, Any]]) -> Calibrated:
+def calibrate(results: list[dict[str, Any]], method: str = "auto") -> Calibrated:
     """Calibration from `evaluation.run` results of one media kind. Raises UsageError when there are too few.
 
     Files that could not be scored are left out; they are counted in the report, not here. Files that the gate keeps
@@ -115,13 +129,13 @@ def calibrate(results: list[dict[str, Any]]) -> Calibrated:
             "too few files to calibrate on", f"{reals} real, {int(fake.sum())} fake", f"Give {MIN_REALS} real."
         )
     people = np.log(np.maximum([each["people"] for each in scored], 1))
-    slope, offset, strong, moderate, unsure = _fit(logits, people, fake, sources)
-    wrong_strong, wrong_moderate = (
-        share * reals / (reals + gated) for share in _left_out(logits, people, fake, sources)
-    )
+    files = _Files(logits, people, fake, sources)
+    chosen, errors, bins = _choose(files, method)
+    curve, strong, moderate, unsure = _fit(files, chosen)
+    wrong_strong, wrong_moderate = (share * reals / (reals + gated) for share in _left_out(files, chosen))
     return Calibrated(
-        slope,
-        offset,
+        curve.slope,
+        curve.offset,
         _sigmoid(strong),
         _sigmoid(moderate),
         _sigmoid(unsure),
@@ -130,58 +144,122 @@ def calibrate(results: list[dict[str, Any]]) -> Calibrated:
         reals + gated,
         len(genuine),
         int(fake.sum()),
+        curve.knots,
+        errors.get(chosen, float("nan")),
+        errors,
+        tuple(bins),
     )
 
 
-def _fit(
-    logits: Floats, people: Floats, fake: NDArray[np.bool_], sources: NDArray[np.str_]
-) -> tuple[float, float, float, float, float]:
-    weights = source_weights(sources)
-    slope, offset = platt(logits, fake, weights)
-    evidence = slope * logits + offset - people
-    own = source_weights(sources[~fake])
-    lines = [weighted_line(evidence[~fake], own, share) for share in (STRONG_FPR, MODERATE_FPR, UNSURE_FPR)]
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What is fitted on, one entry a file; `people` as logarithms."""
+
+    logits: Floats
+    people: Floats
+    fake: NDArray[np.bool_]
+    sources: NDArray[np.str_]
+
+    def only(self, which: NDArray[np.bool_]) -> _Files:
+        return _Files(self.logits[which], self.people[which], self.fake[which], self.sources[which])
+
+
+def _curve(files: _Files, method: str) -> Curve:
+    weights = source_weights(files.sources)
+    line = Curve(*platt(files.logits, files.fake, weights))
+    return line if method == "platt" else isotonic(files.logits, files.fake, weights, line)
+
+
+def _choose(files: _Files, method: str) -> tuple[str, dict[str, float], list[Bin]]:
+    """The method, each method's error on sources left out, and the reliability of the one that is chosen."""
+    errors, bins = {}, {}
+    for each in METHODS[1:] if method == "auto" else (method,):
+        p, fake = _stated_for_others(files, each)
+        if not fake.any() or fake.all():
+            continue
+        weights = balanced(np.ones(len(p)), fake)
+        errors[each] = ece(p, fake, weights=weights)
+        bins[each] = reliability(p, fake, weights=weights)
+    chosen = method
+    if method == "auto":
+        better = errors.get("isotonic", np.inf) <= errors.get("platt", -np.inf) - LEAST_GAIN
+        chosen = "isotonic" if better else "platt"
+    return chosen, errors, bins.get(chosen, [])
+
+
+def _stated_for_others(files: _Files, method: str) -> tuple[Floats, NDArray[np.bool_]]:
+    """p_fake of every file by the curve of all other sources, and which of them are fakes."""
+    p, fake = [], []
+    for _, mine, rest in _each_source(files):
+        curve = _curve(rest, method)
+        p.append(1 / (1 + np.exp(-(curve.evidence(mine.logits) - mine.people))))
+        fake.append(mine.fake)
+    return (np.concatenate(p), np.concatenate(fake)) if p else (np.zeros(0), np.zeros(0, bool))
+
+
+def _each_source(files: _Files) -> Iterator[tuple[str, _Files, _Files]]:
+    """Every source's name and files, and all other files, where these are of both classes."""
+    for name in np.unique(files.sources):
+        rest = files.only(files.sources != name)
+        if rest.fake.any() and not rest.fake.all():
+            yield str(name), files.only(files.sources == name), rest
+
+
+def _fit(files: _Files, method: str) -> tuple[Curve, float, float, float]:
+    curve = _curve(files, method)
+    genuine = files.only(~files.fake)
+    evidence = curve.evidence(genuine.logits) - genuine.people
+    own = source_weights(genuine.sources)
+    lines = [weighted_line(evidence, own, share) for share in (STRONG_FPR, MODERATE_FPR, UNSURE_FPR)]
     # A level of evidence is never given for less than even odds, however low the genuine files score.
     strong, moderate, unsure = max(lines[0], 1.0), max(lines[1], 0.0), lines[2]
-    return slope, offset, max(strong, moderate), moderate, min(unsure, moderate)
+    return curve, max(strong, moderate), moderate, min(unsure, moderate)
 
 
-def _left_out(
-    logits: Floats, people: Floats, fake: NDArray[np.bool_], sources: NDArray[np.str_]
-) -> tuple[float, float]:
+def _left_out(files: _Files, method: str) -> tuple[float, float]:
     """Shares of genuine files over the strong and the moderate line, each source judged by the others' lines."""
     strong_hits, moderate_hits, total = 0, 0, 0
-    for name in np.unique(sources[~fake]):
-        rest = sources != name
-        if not (fake & rest).any() or not (~fake & rest).any():
+    for _, mine, rest in _each_source(files):
+        if mine.fake.all():
             continue
-        slope, offset, strong, moderate, _ = _fit(logits[rest], people[rest], fake[rest], sources[rest])
-        mine = (sources == name) & ~fake
-        evidence = slope * logits[mine] + offset - people[mine]
+        curve, strong, moderate, _ = _fit(rest, method)
+        genuine = mine.only(~mine.fake)
+        evidence = curve.evidence(genuine.logits) - genuine.people
         strong_hits += int((evidence >= strong).sum())
         moderate_hits += int((evidence >= moderate).sum())
-        total += int(mine.sum())
+        total += len(evidence)
     return strong_hits / max(1, total), moderate_hits / max(1, total)
 
 
-def calibrate_card(folder: Path, results: dict[str, Path]) -> list[str]:
+def calibrate_card(folder: Path, results: dict[str, Path], method: str = "auto") -> list[str]:
     """Writes what `results` (media kind -> file of `evaluation.run`) give into the folder's card; the lines to print.
 
-    Raises UsageError for results that cannot be used, ModelError for a card that cannot.
+    The card's reliability diagram is drawn beside it, as reliability-KIND.svg.
+    `method` is platt, isotonic, or auto for the better of the two. Raises UsageError for results that cannot be used,
+    UnknownNameError for a method, ModelError for a card that cannot be used.
     """
+    if method not in METHODS:
+        raise unknown_name("method of calibration", method, METHODS)
     card = read_card(folder / "card.json")
     calibration, thresholds, printed = dict(card.calibration), dict(card.thresholds), []
     for kind, path in results.items():
-        found = calibrate(read_results(path))
-        calibration[kind] = {"slope": found.slope, "offset": found.offset, **_counts(found)}
+        found = calibrate(read_results(path), method)
+        calibration[kind] = _as_card(found)
         thresholds[kind] = {
             "strong": found.strong,
             "moderate": found.moderate,
             "unsure": found.unsure,
             "error_rates": error_rates(found, kind),
         }
+        if found.reliability:
+            drawn = reliability_svg(
+                found.reliability, f"{card.name}: {kind}s of sources left out, classes weighed alike"
+            )
+            replace_file(folder / f"reliability-{kind}.svg", (drawn + "\n").encode("utf-8"))
+        compared = ", ".join(f"{name} {value:.3f}" for name, value in found.ece_of.items()) or "not measured"
         printed.append(
-            f"{kind}: slope {found.slope:.3f}, offset {found.offset:+.3f}, {error_rates(found, kind)['all']}"
+            f"{kind}: {'isotonic' if found.knots else 'platt'}, slope {found.slope:.3f}, offset {found.offset:+.3f},"
+            f" ECE on sources left out: {compared}; {error_rates(found, kind)['all']}"
         )
     write_card(dataclasses.replace(card, calibration=calibration, thresholds=thresholds), folder)
     return printed
@@ -208,5 +286,14 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _counts(found: Calibrated) -> dict[str, int]:
-    return {"reals": found.reals, "real_sources": found.real_sources, "fakes": found.fakes}
+def _as_card(found: Calibrated) -> dict[str, Any]:
+    """What a card states of a kind's calibration: `verdict.rules_of` reads slope, offset and curve."""
+    own: dict[str, Any] = {"slope": found.slope, "offset": found.offset}
+    if found.knots:
+        own["curve"] = [[round(x, 5), round(y, 5)] for x, y in found.knots]
+    own |= {"method": "isotonic" if found.knots else "platt"}
+    if np.isfinite(found.ece):
+        own["ece"] = round(found.ece, 4)
+        own["ece_by_method"] = {name: round(value, 4) for name, value in found.ece_of.items()}
+        own["reliability"] = [[round(b.stated, 4), round(b.came_true, 4), b.files] for b in found.reliability]
+    return own | {"reals": found.reals, "real_sources": found.real_sources, "fakes": found.fakes}

@@ -1,6 +1,7 @@
 """Metrics of scores against labels, with bootstrap intervals over groups.
 
-Scores are probabilities or logits, never hard predictions; labels are True for fake. numpy alone.
+Scores are probabilities or logits, never hard predictions; labels are True for fake. numpy alone, and SciPy
+for exact intervals of shares.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ def eer(scores: NDArray[np.float64], fake: NDArray[np.bool_]) -> float:
     if fake.all() or not fake.any():
         return float("nan")
     lines = np.concatenate([[-np.inf], np.unique(scores), [np.inf]])
-    false_alarms = np.array([(scores[~fake] >= line).mean() for line in lines])
-    misses = np.array([(scores[fake] < line).mean() for line in lines])
+    reals, fakes = np.sort(scores[~fake]), np.sort(scores[fake])
+    false_alarms = 1 - np.searchsorted(reals, lines, "left") / len(reals)
+    misses = np.searchsorted(fakes, lines, "left") / len(fakes)
     at = int(np.argmin(np.abs(false_alarms - misses)))
     return float((false_alarms[at] + misses[at]) / 2)
 
@@ -68,7 +70,7 @@ def average_precision(scores: NDArray[np.float64], fake: NDArray[np.bool_]) -> f
     if fake.all() or not fake.any():
         return float("nan")
     lines, counts = np.unique(-scores, return_counts=True)
-    caught = np.array([(scores[fake] >= -line).sum() for line in lines])
+    caught = np.searchsorted(np.sort(-scores[fake]), lines, "right")
     gained = np.diff(caught, prepend=0)
     return float((gained * caught / np.cumsum(counts)).sum() / fake.sum())
 
@@ -83,6 +85,55 @@ def brier(p: NDArray[np.float64], fake: NDArray[np.bool_]) -> float:
     return float(((p - fake) ** 2).mean()) if len(p) else float("nan")
 
 
+def balanced_accuracy(p: NDArray[np.float64], fake: NDArray[np.bool_], line: float = 0.5) -> float:
+    """Mean of the shares of fakes at or over `line` and of reals below it; not a number where a class is missing."""
+    if fake.all() or not fake.any():
+        return float("nan")
+    return float(((p[fake] >= line).mean() + (p[~fake] < line).mean()) / 2)
+
+
+def clopper_pearson(count: int, total: int) -> tuple[float, float]:
+    """The exact 95 % interval of a share of `total` (Clopper and Pearson 1934), 2.5 % on either side."""
+    from scipy.stats import beta
+
+    low = float(beta.ppf(0.025, count, total - count + 1)) if count else 0.0
+    high = float(beta.ppf(0.975, count + 1, total - count)) if count < total else 1.0
+    return low, high
+
+
+def roc(scores: NDArray[np.float64], fake: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The curve's corners from (0, 0) to (1, 1): share of reals, and of fakes, at or over each score."""
+    lines = np.concatenate([[np.inf], np.unique(scores)[::-1]])
+    reals, fakes = np.sort(scores[~fake]), np.sort(scores[fake])
+    above = [1 - np.searchsorted(part, lines, "left") / max(1, len(part)) for part in (reals, fakes)]
+    return above[0], above[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """One column of a reliability diagram: what was stated on average, what came true, of how many files."""
+
+    stated: float
+    came_true: float
+    files: int
+    share: float
+    """Its share of the weight of all files."""
+
+
+def reliability(
+    p: NDArray[np.float64], fake: NDArray[np.bool_], bins: int = 15, weights: NDArray[np.float64] | None = None
+) -> list[Bin]:
+    """The bins of `ece` that hold files, from low to high; every file weighs the same unless `weights` are given."""
+    w = np.ones(len(p)) if weights is None else weights
+    which = np.minimum((p * bins).astype(int), bins - 1)
+    parts = [which == each for each in np.unique(which)]
+    means = [(np.average(p[part], weights=w[part]), np.average(fake[part], weights=w[part])) for part in parts]
+    return [
+        Bin(float(stated), float(true), int(part.sum()), float(w[part].sum() / w.sum()))
+        for (stated, true), part in zip(means, parts, strict=True)
+    ]
+
+
 def refuse_hard_predictions(scores: NDArray[np.float64]) -> None:
     """Raises UsageError where scores are nothing but 0 and 1: their AUC is one point of the curve, not its area."""
     if len(scores) > 2 and set(np.unique(scores).tolist()) <= {0.0, 1.0}:
@@ -91,11 +142,11 @@ def refuse_hard_predictions(scores: NDArray[np.float64]) -> None:
         )
 
 
-def ece(p: NDArray[np.float64], fake: NDArray[np.bool_], bins: int = 15) -> float:
+def ece(
+    p: NDArray[np.float64], fake: NDArray[np.bool_], bins: int = 15, weights: NDArray[np.float64] | None = None
+) -> float:
     """Expected calibration error: mean gap between stated probability and share of fakes, weighted by bin."""
-    which = np.minimum((p * bins).astype(int), bins - 1)
-    gaps = [abs(p[which == b].mean() - fake[which == b].mean()) * (which == b).mean() for b in np.unique(which)]
-    return float(np.sum(gaps))
+    return float(sum(abs(each.stated - each.came_true) * each.share for each in reliability(p, fake, bins, weights)))
 
 
 def with_interval(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -13,20 +13,33 @@ from pathlib import Path
 from typing import Any
 
 from fakelab.analyze import analyze
-from fakelab.data.manifest import COLUMNS, read_manifest
-from fakelab.errors import MediaError, UsageError
+from fakelab.data.manifest import COLUMNS, SPLITS, read_manifest, refuse_leaks
+from fakelab.errors import MediaError, UsageError, unknown_name
 from fakelab.records import Analysis
 
-LOOKS = ("finder", "thorough", "every_s")
+LOOKS = ("finder", "thorough", "every_s", "stability")
 """Settings that change what is measured."""
 
+Work = Callable[[dict[str, str], dict[str, Any]], dict[str, Any]]
+"""A row and the choices for `analyze` -> the row's result."""
 
-def read_list(path: Path) -> list[dict[str, str]]:
-    """The rows of a manifest (see `data.manifest`), paths no longer relative to it. Raises DataError."""
+
+def read_list(path: Path, split: str | None = None) -> list[dict[str, str]]:
+    """The rows of a manifest (see `data.manifest`), paths no longer relative to it; of one `split` alone if given.
+
+    Raises DataError, also where a person, an original or a file is on both sides of a split: what was chosen on one
+    side would be measured on the other. Raises UnknownNameError for a split, UsageError where it holds no file.
+    """
+    if split is not None and split not in SPLITS:
+        raise unknown_name("split", split, SPLITS)
+    listed = read_manifest(path).rows
+    refuse_leaks(listed, str(path))
     rows = []
-    for row in read_manifest(path).rows:
+    for row in listed if split is None else [each for each in listed if each.split == split]:
         known = {name: str(getattr(row, name)) for name in COLUMNS if name != "tight"}
         rows.append({name: text for name, text in known.items() if text or name == "forgery"} | dict(row.more))
+    if split is not None and not rows:
+        raise UsageError(f"{path} has no file in '{split}'", "", "'fakelab data split' writes the splits.")
     return rows
 
 
@@ -36,6 +49,7 @@ def run(
     *,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    work: Work | None = None,
     **choices: Any,
 ) -> list[dict[str, Any]]:
     """One result per row, appended to `out` (JSON lines) as soon as it is there; rows already in `out` are kept.
@@ -43,17 +57,20 @@ def run(
     `jobs` processes share the work, one thread each where there are several. `choices` go to `analyze`. A result holds
     the row, level, p_fake, the highest person's logit and those of its faces, the number of people counted, what was
     measured, and the model with its hash; a file that could not be read has level not_analysable and the error's text.
+    `work` makes the result of a row, `measure` unless told otherwise; rows of one file differ in their column `cell`.
 
     Raises UsageError when `out` holds results of another model or of other settings: they must not be mixed.
     """
-    done = {each["path"]: each for each in read_results(out)} if out.is_file() else {}
+    done = {_key(each): each for each in read_results(out)} if out.is_file() else {}
     made_by = next((each["made_by"] for each in done.values() if each.get("made_by")), None)
-    todo = [row for row in rows if row["path"] not in done]
+    todo = [row for row in rows if _key(row) not in done]
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", encoding="utf-8") as file:
         # A line that was cut off while it was written is done again.
         file.truncate(_whole(out.read_bytes()))
-        for number, result in enumerate(_results(todo, choices, jobs), start=len(rows) - len(todo) + 1):
+        for number, result in enumerate(
+            _results(todo, partial(_with, work or measure, choices), jobs), start=len(rows) - len(todo) + 1
+        ):
             made_by = made_by or result["made_by"]
             if result["made_by"] not in (None, made_by):
                 raise UsageError(
@@ -63,11 +80,15 @@ def run(
                 )
             file.write(json.dumps(result) + "\n")
             file.flush()
-            done[result["path"]] = result
+            done[_key(result)] = result
             if progress:
                 progress(number, len(rows))
     # The list says what a file is, also where it was mended after the file was analysed.
-    return [{**done[row["path"]], **row} for row in rows]
+    return [{**done[_key(row)], **row} for row in rows]
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["path"], row.get("cell", "")
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
@@ -87,8 +108,9 @@ def _whole(data: bytes) -> int:
     return data.rfind(b"\n") + 1
 
 
-def _results(rows: list[dict[str, str]], choices: dict[str, Any], jobs: int) -> Iterator[dict[str, Any]]:
-    work = partial(_one, choices=choices)
+def _results(
+    rows: list[dict[str, str]], work: Callable[[dict[str, str]], dict[str, Any]], jobs: int
+) -> Iterator[dict[str, Any]]:
     if jobs < 2 or len(rows) < 2:
         yield from map(work, rows)
         return
@@ -97,16 +119,30 @@ def _results(rows: list[dict[str, str]], choices: dict[str, Any], jobs: int) -> 
         yield from pool.map(work, rows)
 
 
+def _with(work: Work, choices: dict[str, Any], row: dict[str, str]) -> dict[str, Any]:
+    return work(row, choices)
+
+
 def _one_thread() -> None:
     os.environ["FAKELAB_THREADS"] = "1"
 
 
-def _one(row: dict[str, str], choices: dict[str, Any]) -> dict[str, Any]:
+def measure(row: dict[str, str], choices: dict[str, Any], path: Path | None = None) -> dict[str, Any]:
+    """The result of one row: its file, or the copy of it at `path`, through `analyze`."""
     try:
-        analysis = analyze(row["path"], **choices)
+        analysis = analyze(path or row["path"], **choices)
     except MediaError as error:
-        empty = {"level": "not_analysable", "p_fake": None, "reasons": [type(error).__name__], "logit": None}
-        return {**row, **empty, "error": str(error), "people": 0, "measured": {}, "made_by": None}
+        return failed(row, type(error).__name__, str(error))
+    return _result(row, analysis)
+
+
+def failed(row: dict[str, str], reason: str, error: str) -> dict[str, Any]:
+    """The result of a row that could not be analysed."""
+    empty = {"level": "not_analysable", "p_fake": None, "reasons": [reason], "logit": None}
+    return {**row, **empty, "error": error, "people": 0, "measured": {}, "made_by": None}
+
+
+def _result(row: dict[str, str], analysis: Analysis) -> dict[str, Any]:
     finding = analysis.findings[0]
     judged = [each for each in finding.people if each.person == finding.decided_by]
     return {
@@ -119,6 +155,7 @@ def _one(row: dict[str, str], choices: dict[str, Any]) -> dict[str, Any]:
         "faces": [[round(each.time_s, 3), round(each.logit, 4)] for each in judged[0].faces] if judged else [],
         "people": int(finding.measured.get("people_judged", 0)),
         "tracks": len(finding.people),
+        "frames": finding.frames_sampled,
         "measured": finding.measured,
         "suspicious": [asdict(each) for each in finding.suspicious],
         "seconds": analysis.timings["total_s"],

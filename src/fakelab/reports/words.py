@@ -35,6 +35,9 @@ MEASURED: dict[str, tuple[str, str, str]] = {
     "largest_face_px": ("Largest face", "px", "Small faces hold too few pixels to show traces"),
     "median_face_px": ("Usual size of a face", "px", "Half of the faces are larger, half are smaller"),
     "people_judged": ("People judged", "", "In a crowd, one of many faces can score high by chance"),
+    "p_fake_compressed": ("Score, compressed once more", "", "At even odds, as in a copy of the file"),
+    "p_fake_halved": ("Score, at half the size", "", "At even odds, as in a copy of the file"),
+    "p_fake_cut": ("Score, cut a little closer", "", "At even odds, as in a copy of the file"),
 }
 """Key in `Finding.measured` -> label, unit, what it means. An unknown key is shown under its own name."""
 THRESHOLD_KEYS = {"threshold_moderate": Level.MODERATE, "threshold_strong": Level.STRONG}

@@ -57,8 +57,13 @@ class Change:
 
 
 def settings_of(document: Mapping[str, Any], **changed: Any) -> Settings:
-    """The settings that a record was made with; those that this version no longer knows are left out."""
-    known = {name: value for name, value in document["settings"].items() if name in Settings.model_fields}
+    """The settings that a record was made with; those that this version no longer knows are left out.
+
+    A record that names no stability test was made before there was one, and is repeated without it.
+    """
+    known = {"stability": False} | {
+        name: value for name, value in document["settings"].items() if name in Settings.model_fields
+    }
     return read_settings(**{**known, **changed})
 
 

@@ -282,7 +282,9 @@ class Trainer:
         self.ema = {k: tensors[f"ema.{k}"] for k in self.ema}
         for name, parameter in self.tuned.items():
             keys = ("step", "exp_avg", "exp_avg_sq")
-            self.optimizer.state[parameter] = {key: tensors[f"opt.{key}.{name}"] for key in keys}
+            # What was never taught, as the map's head without its loss, has no state.
+            if f"opt.step.{name}" in tensors:
+                self.optimizer.state[parameter] = {key: tensors[f"opt.{key}.{name}"] for key in keys}
         self._forget_curves()
         mine = asdict(self.config).items()
         changed = [f"{key} {theirs.get(key)} -> {value}" for key, value in mine if theirs.get(key) != value]
