@@ -1,6 +1,6 @@
-"""What is made of a file for its player once the verdict stands: a copy that plays, and the outline of its sound.
+"""What is made of a file for its player once the verdict stands: a copy that plays, the outline of its sound, its cuts.
 
-Both lie beside the file, and are no evidence: they can be made again, and no record names them.
+All lie beside the file, and are no evidence: they can be made again, and no record names them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PROXY = "proxy.mp4"
 OUTLINE = "outline.json"
+SHOTS = "shots.json"
 POINTS = 600
 log = logging.getLogger("fakelab.work")
 
@@ -47,7 +48,17 @@ def make_copies(folder: Path, place: str, file: Mapping[str, Any], settings: Set
         done &= _tried("a copy that plays", lambda: _proxy(place, folder / PROXY, limits))
     if file["audio_codec"] and not (folder / OUTLINE).exists():
         done &= _tried("an outline of its sound", lambda: _outline(place, folder / OUTLINE, limits))
+    if file["kind"] == "video" and not (folder / SHOTS).exists():
+        done &= _tried("its shots", lambda: _shots(place, folder / SHOTS, limits))
     return done
+
+
+def shots(folder: Path) -> list[float]:
+    """The times in seconds at which a video cuts to another shot; empty where they were not looked for."""
+    try:
+        return [float(each) for each in json.loads((folder / SHOTS).read_text(encoding="ascii"))]
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 def outline(folder: Path) -> list[tuple[float, float]]:
@@ -70,8 +81,18 @@ def _outline(place: str, target: Path, limits: Limits) -> None:
 
     found = waveform(place, POINTS, limits)
     rows = [[round(float(low), 3), round(float(high), 3)] for low, high in zip(found.low, found.high, strict=True)]
+    _write(target, rows)
+
+
+def _shots(place: str, target: Path, limits: Limits) -> None:
+    from fakelab.media.shots import cuts
+
+    _write(target, cuts(place, limits))
+
+
+def _write(target: Path, value: Any) -> None:
     fresh = target.with_suffix(".new")
-    fresh.write_text(json.dumps(rows), encoding="ascii")
+    fresh.write_text(json.dumps(value), encoding="ascii")
     fresh.replace(target)
 
 

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from fakelab.analyze import known_finders, known_models
 from fakelab.errors import UsageError, unknown_name
-from fakelab.service.copies import outline, plays
+from fakelab.service.copies import outline, plays, shots
 from fakelab.service.jobs import DONE, FAILED, Job
 from fakelab.service.runs import Run, Search
 from fakelab.web.api import remove, report_answer, take_file, take_link
@@ -19,7 +19,7 @@ from fakelab.web.forms import Asked, Removed, Reviewed, run_of, to
 from fakelab.web.house import House
 from fakelab.web.receive import received
 from fakelab.web.render import page
-from fakelab.web.views import SEARCH_PAGES, Result, relatives, result_of, sound_lane, track_data
+from fakelab.web.views import SEARCH_PAGES, Result, relatives, result_of, shot_lane, sound_lane, track_data
 
 router = APIRouter(include_in_schema=False)
 
@@ -121,6 +121,7 @@ def run_page(request: Request, who: Reader, run: str) -> Response:
     result = result_of(house, found)
     proxy = proxy_of(house, found.id)
     there = _is_there(found)
+    cuts = shots(house.history.media_of(found.id))
     playable = proxy is not None or (there and (result.kind == "audio" or plays(document["file"])))
     return page(
         request,
@@ -132,6 +133,8 @@ def run_page(request: Request, who: Reader, run: str) -> Response:
         plays=result.kind in ("video", "audio") and playable,
         copying=result.kind == "video" and there and not playable,
         sound=sound_lane(outline(house.history.media_of(found.id))),
+        cuts=cuts,
+        shot_lane=shot_lane(cuts, result.duration_s),
         search_pages=SEARCH_PAGES,
         prior=float(result.analysis.settings.get("prior", 0.5)),
         newer=_newer_models(found, result),
