@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -59,6 +60,28 @@ def test_the_result_page_says_the_verdict_its_reasons_and_what_it_does_not_say(
     assert run.sha256 in text and f"/runs/{run.id}/report.pdf" in text
     assert "Ärger &amp; &lt;b&gt;.jpg" in text and "<b>.jpg" not in text
     assert house.history.events(run.id)[-1].action == "viewed"
+
+
+def test_a_path_of_this_machine_is_for_the_person_who_sits_at_it(
+    browser_like: TestClient, make_desk: Make, house: House, tmp_path: Path, fresh_photo: bytes
+) -> None:
+    folder = tmp_path / "in box"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(fresh_photo + b"a")
+    (folder / "b.jpg").write_bytes(fresh_photo + b"b")
+    posted = {"csrf": csrf_of(browser_like), "url": str(folder / "a.jpg")}
+    one = browser_like.post("/analyse", files={name: (None, value) for name, value in posted.items()})
+    run = one.headers["location"].removeprefix("/runs/")
+    wait_until(lambda: not house.jobs.get(run).open)
+    assert house.history.get(run).acquired == "path" and house.history.get(run).place == str(folder / "a.jpg")
+    both = browser_like.post(
+        "/analyse", files={name: (None, value) for name, value in (posted | {"url": str(folder)}).items()}
+    )
+    assert both.headers["location"] == "/"
+    browser_like.post(f"/runs/{run}/delete", data={"csrf": posted["csrf"]})
+    assert (folder / "a.jpg").exists(), "a file that was never ours is not deleted"
+    refused = make_desk().client.post("/api/v1/analyses", json={"path": str(folder / "b.jpg")})
+    assert refused.status_code == 403
 
 
 def test_pictures_and_overlays_of_the_result_are_there(browser_like: TestClient, handed_in: str) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ from fakelab.settings import Settings
 
 if TYPE_CHECKING:
     from fakelab.media import Limits
+    from fakelab.service.history import History
 
 PROXY = "proxy.mp4"
 OUTLINE = "outline.json"
@@ -68,6 +71,25 @@ def outline(folder: Path) -> list[tuple[float, float]]:
         return [(float(low), float(high)) for low, high in rows]
     except (OSError, ValueError, TypeError):
         return []
+
+
+def prune_orphans(history: History, older_than_s: float = 24 * 3600.0) -> int:
+    """Deletes files that belong to nothing, left by a server that was killed while it took one in; how many."""
+    from sqlalchemy import select
+
+    from fakelab.service.database import JobRow, RunRow
+
+    gone = 0
+    for folder in (history.folder / "media").glob("*/*"):
+        if time.time() - folder.stat().st_mtime < older_than_s:
+            continue
+        with history.reading() as session:
+            wanted = (select(row.id).where(row.id == folder.name) for row in (RunRow, JobRow))
+            known = any(session.scalar(query) for query in wanted)
+        if not known:
+            shutil.rmtree(folder, ignore_errors=True)
+            gone += 1
+    return gone
 
 
 def _proxy(place: str, target: Path, limits: Limits) -> None:

@@ -12,7 +12,7 @@ from fakelab.errors import UsageError, unknown_name
 from fakelab.service.copies import outline, plays, shots
 from fakelab.service.jobs import DONE, FAILED, Job
 from fakelab.service.runs import Run, Search
-from fakelab.web.api import remove, report_answer, take_file, take_link
+from fakelab.web.api import remove, report_answer, take_file, take_link, take_path
 from fakelab.web.auth import Reader, check_csrf, house_of, known
 from fakelab.web.files import media_answer, overlay_png, proxy_of
 from fakelab.web.forms import Asked, Removed, Reviewed, run_of, to
@@ -43,6 +43,11 @@ def analyse_page(request: Request, who: Reader) -> Response:
     )
 
 
+def is_path(text: str) -> bool:
+    """Whether what was pasted is a path of this machine rather than a link."""
+    return text.startswith(("/", "~", "\\\\")) or text[1:3] in (":\\", ":/")
+
+
 def _runs_of(house: House, jobs: list[Job]) -> list[Run]:
     return house.history.several([each.id for each in jobs if each.state in (DONE, FAILED)])
 
@@ -71,7 +76,10 @@ async def hand_in(request: Request) -> Response:
         taken = [await run_in_threadpool(take_file, house, who, each, choices) for each in brought.files if each.size]
         if url:
             kept = {name: value for name, value in choices.items() if value}
-            taken.append(await run_in_threadpool(take_link, house, who, url, kept))
+            if who.via == "ticket" and is_path(url):
+                taken += await run_in_threadpool(take_path, house, who, url, kept)
+            else:
+                taken.append(await run_in_threadpool(take_link, house, who, url, kept))
     if not taken:
         raise UsageError("nothing was handed in", "no file was chosen and no link given", "Choose a file.")
     return to(f"/runs/{taken[0].id}" if len(taken) == 1 else "/")
