@@ -94,6 +94,24 @@ def test_pictures_and_overlays_of_the_result_are_there(browser_like: TestClient,
     assert browser_like.get(f"/runs/{handed_in}/overlays/nothing").status_code == 404
 
 
+def test_other_analyses_of_the_same_and_of_a_similar_file_are_named(
+    browser_like: TestClient, handed_in: str, house: House, fresh_photo: bytes
+) -> None:
+    token = csrf_of(browser_like)
+
+    def again(data: bytes, name: str, prior: str) -> str:
+        answer = browser_like.post("/analyse", data={"csrf": token, "prior": prior}, files={"file": (name, data)})
+        run = str(answer.headers["location"]).removeprefix("/runs/")
+        wait_until(lambda: not house.jobs.get(run).open)
+        return run
+
+    same = again(fresh_photo, "same bytes.jpg", "0.1")
+    like = again(fresh_photo + b"appended", "looks alike.jpg", "0.1")
+    text = browser_like.get(f"/runs/{handed_in}").text
+    part = text[text.index('aria-labelledby="earlier"') :]
+    assert part.index("The same file") < part.index(same) < part.index("Files that look alike") < part.index(like)
+
+
 def test_review_and_tags_by_form(browser_like: TestClient, handed_in: str, house: House) -> None:
     token, level = csrf_of(browser_like), house.history.get(handed_in).level
     answer = browser_like.post(
