@@ -21,6 +21,10 @@ GHOST_QUALITIES = tuple(range(50, 96, 5))
 FREQUENCIES = (1, 2, 8, 9, 16, 3, 10, 17, 24, 4, 11, 18)
 """Cells of the 8 x 8 table whose coefficients are looked at: low ones, which have values to count."""
 MOST_PERIOD = 12
+FIRST = 2
+"""Smaller coefficients make a peak of their own in any picture."""
+CLEAR = 0.25
+"""How clear the piling up must be before a cell counts: pictures saved once stay below."""
 
 
 def ela(image: Image) -> Map:
@@ -77,20 +81,27 @@ def double_quantisation(image: Image, table: Sequence[int]) -> tuple[Map, float]
 
 
 def _period(counts: NDArray[np.float64]) -> tuple[int, float]:
-    """The distance at which a histogram piles up (1: none), and how much higher it is there than between."""
-    if counts.sum() < 500:
+    """The distance at which a histogram of -60..60 piles up (1: none), and how much higher it is there than between."""
+    folded = counts[60:] + counts[60::-1]
+    if folded[FIRST:].sum() < 300:
         return 1, 0.0
-    best = (1, 0.0)
-    smooth = np.convolve(counts, np.ones(5) / 5, "same")
-    rough = np.where(smooth > 1, counts / np.maximum(smooth, 1) - 1, 0)
-    weight = np.sqrt(smooth)
-    place = np.arange(-60, 61)
-    for period in range(2, MOST_PERIOD + 1):
-        wave = np.exp(2j * np.pi * place / period)
-        power = abs((rough * weight * wave).sum()) / weight.sum()
-        if power > best[1]:
-            best = (period, float(power))
-    return best if best[1] > 0.12 else (1, best[1])
+    height = np.log(folded + 1)
+    height[0] = 2 * height[1] - height[2]  # small values are not in it: the slope goes on
+    padded = np.concatenate([height[4:0:-1], height, np.repeat(height[-1], 4)])
+    usual = np.convolve(padded, np.hanning(11)[1:-1] / np.hanning(11).sum(), "valid")
+    rough, weight = (height - usual)[FIRST:], np.sqrt(folded[FIRST:])
+    place = np.arange(FIRST, 61)
+    # Less than four times is no "regularly".
+    longest = min(MOST_PERIOD, int(np.flatnonzero(folded >= 3)[-1]) // 4)
+    if longest < 2:
+        return 1, 0.0
+    powers = {
+        period: abs((rough * weight * np.exp(2j * np.pi * place / period)).sum()) / weight.sum()
+        for period in range(2, longest + 1)
+    }
+    best = max(powers, key=lambda period: float(powers[period]))
+    strength = float(powers[best])
+    return (best if strength > CLEAR else 1), min(1.0, strength)
 
 
 def noise(image: Image) -> Map:
