@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from signed_maker import make_signer, photo, signed
 
 from fakelab.evidence import compression, examine, judge_all
 from fakelab.evidence.pictures import turned
@@ -19,7 +20,6 @@ from fakelab.media.photo import PhotoReader, prepare
 from fakelab.media.traces_child import reader
 from fakelab.media.wire import Job, RefusedError
 from fakelab.records import Check, Kind, MediaInfo
-from signed_maker import make_signer, photo, signed
 
 
 def textured(seed: int, side: int = 384) -> np.ndarray:
@@ -126,7 +126,7 @@ def test_every_map_is_within_bounds_and_says_how_to_read_it(tmp_path: Path) -> N
         assert check.how_to_read and "CASIA" in check.when_it_misleads
         for _, values in check.maps:
             assert values.dtype == np.float32 and values.ndim == 2
-            assert 0 <= values.min() and values.max() <= 1
+            assert values.min() >= 0 and values.max() <= 1
 
 
 def test_a_tiny_photo_gets_no_maps(tmp_path: Path) -> None:

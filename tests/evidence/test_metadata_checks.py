@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from PIL import Image, PngImagePlugin
+from signed_maker import photo
 
 from fakelab import analyze
 from fakelab.evidence import examine
 from fakelab.media import Limits
 from fakelab.records import Check, Level
 from media_maker import make_video
-from signed_maker import photo
 
 MAKE, MODEL, SOFTWARE, CHANGED = 0x010F, 0x0110, 0x0131, 0x0132
 TAKEN, WIDTH, HEIGHT, COMMENT = 0x9003, 0xA002, 0xA003, 0x9286
