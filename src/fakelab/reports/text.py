@@ -31,6 +31,7 @@ def write_text(
     lines += _section("What this does not say", _wrapped(words.not_said(analysis.verdict), width, "  "), colour)
     for finding in analysis.findings:
         lines += _section(words.detector_words(finding.detector), list(_finding(finding, width)), colour)
+    lines += _section(words.CHECKS_TITLE, list(_checks(analysis, width)), colour)
     lines += _section("File and model", list(_facts(analysis)), colour)
     if analysis.warnings:
         lines += _section("Warnings", _bullets(list(analysis.warnings), width), colour)
@@ -52,7 +53,8 @@ def _finding(finding: Finding, width: int) -> Iterator[str]:
         yield f"  Suspicious: {words.spans(finding.suspicious)}"
     sampled = words.count(finding.frames_sampled, "frame", "frames")
     failed = f", {finding.frames_failed} more could not be decoded" if finding.frames_failed else ""
-    yield f"  Looked at: {sampled}, {words.count(finding.faces_found, 'face', 'faces')} found{failed}"
+    if finding.detector != "declared":
+        yield f"  Looked at: {sampled}, {words.count(finding.faces_found, 'face', 'faces')} found{failed}"
     yield from _wrapped(f"Error rate: {finding.error_rate or 'not stated by the model'}", width, "  ")
 
 
@@ -69,6 +71,19 @@ def _person(finding: Finding, person: PersonScore, known: set[str], width: int) 
     for reason in person.reasons:
         if reason.text not in known:
             yield from _wrapped(reason.text, width, " " * 12)
+
+
+def _checks(analysis: Analysis, width: int) -> Iterator[str]:
+    drawn = [words.check_words(check)[0] for check in analysis.evidence if check.state == "map"]
+    for check in analysis.evidence:
+        if check.state == "map":
+            continue
+        title, state = words.check_words(check)
+        yield from _wrapped(f"{title}: {state}. {check.sentence}", width, "  ", "    ")
+        for sentence in check.contradictions:
+            yield from _wrapped(sentence, width, "    ! ", "      ")
+    if drawn:
+        yield from _wrapped(f"Maps, in the HTML report: {', '.join(drawn)}.", width, "  ", "    ")
 
 
 def _facts(analysis: Analysis) -> Iterator[str]:
