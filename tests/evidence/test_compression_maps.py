@@ -73,6 +73,21 @@ def test_a_part_that_was_never_saved_before_stands_out(tmp_path: Path) -> None:
         assert inside > times * outside, (name, inside, outside)
 
 
+def test_a_copied_part_is_found_where_it_lies() -> None:
+    rng = np.random.default_rng(8)
+    ground = np.asarray(
+        Image.fromarray(rng.integers(30, 225, (60, 80, 3), dtype=np.uint8)).resize((640, 480), 3)
+    ).copy()
+    assert compression.copies(ground)[1] == 0
+    ground[300:420, 400:540] = ground[60:180, 100:240]
+    values, pairs, shift = compression.copies(opened(saved(ground.astype(np.float32), 85)))
+    assert pairs >= 8 and shift == (300, 240)
+    assert (
+        values[60 // 8 : 180 // 8, 100 // 8 : 240 // 8].any() and values[300 // 8 : 420 // 8, 400 // 8 : 540 // 8].any()
+    )
+    assert not values[:, : 80 // 8].any()
+
+
 def test_a_photo_saved_once_shows_no_double_compression() -> None:
     image = opened(saved(textured(3), 90))
     table = [max(1, (each * 20 + 50) // 100) for each in compression.LUMA_50]

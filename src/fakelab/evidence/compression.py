@@ -25,6 +25,10 @@ FIRST = 2
 """Smaller coefficients make a peak of their own in any picture."""
 CLEAR = 0.25
 """How clear the piling up must be before a cell counts: pictures saved once stay below."""
+MOST_POINTS = 1500
+COPY_PAIRS = 8
+"""So many pairs at one distance were seen in none of 169 genuine photos."""
+COPY_DISTANCE_PX = 32
 
 
 def ela(image: Image) -> Map:
@@ -173,3 +177,42 @@ LUMA_50 = (
     49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
 )  # fmt: skip
 """Annex K of the JPEG standard: the table for brightness at quality 50, row by row."""
+
+
+def copies(image: Image) -> tuple[Map, int, tuple[int, int]]:
+    """Where points of the picture repeat at one distance: a map (h/8, w/8), how many pairs, and the distance (x, y).
+
+    Only shifts are looked for: a copy that was turned or scaled is missed.
+    """
+    height, width = image.shape[:2]
+    grey = luma(image).round().clip(0, 255).astype(np.uint8)
+    finder = cv2.SIFT.create(nfeatures=MOST_POINTS, contrastThreshold=0.02)
+    points, told = finder.detectAndCompute(grey, None)
+    none = (np.zeros((height // 8, width // 8), np.float32), 0, (0, 0))
+    if told is None or len(points) < COPY_PAIRS * 2:
+        return none
+    place = np.array([point.pt for point in points], np.float32)
+    told = np.sqrt(told / np.maximum(told.sum(axis=1, keepdims=True), 1e-6))
+    likeness = told @ told.T
+    near = ((place[:, None] - place[None]) ** 2).sum(axis=2) < COPY_DISTANCE_PX**2
+    likeness[near] = -1
+    best = likeness.argmax(axis=1)
+    value = likeness[np.arange(len(best)), best]
+    likeness[np.arange(len(best)), best] = -1
+    second = likeness.max(axis=1)
+    angle, angle_second = (np.arccos(np.clip(each, -1, 1)) for each in (value, second))
+    good = np.flatnonzero((angle < 0.6 * angle_second) & (value > 0))
+    shift = place[best[good]] - place[good]
+    shift[shift[:, 0] < 0] *= -1
+    if len(good) < COPY_PAIRS:
+        return none
+    same = (np.abs(shift[:, None] - shift[None]) <= 3).all(axis=2)
+    middle = int(same.sum(axis=1).argmax())
+    members = good[same[middle]]
+    pairs = len({tuple(sorted((int(a), int(best[a])))) for a in members})
+    if pairs < COPY_PAIRS:
+        return none
+    found = np.zeros((height // 8, width // 8), np.float32)
+    for x, y in np.concatenate([place[members], place[best[members]]]):
+        cv2.circle(found, (int(x / 8), int(y / 8)), 2, (1.0,), -1)
+    return found, pairs, (round(float(shift[middle][0])), round(float(shift[middle][1])))
