@@ -185,11 +185,12 @@ def _finding_view(finding: Finding, analysis: Analysis, key: str, pictures: Pict
         _person_view(person, finding, lines, duration_s, f"{key}-{person.person}", content.faces_shown(place), pictures)
         for place, person in enumerate(ordered)
     )
+    if (voice := content.voice_lane(finding)) is not None:
+        views, open_count = (_voice_view(voice, lines, duration_s, key),), 1
     rest = ordered[open_count:]
     note = words.others(rest) if rest else ""
     rows = _rows(ordered) if duration_s else []
     version = {model.get("name"): model.get("version", "") for model in analysis.models}.get(finding.model, "")
-    failed = f"; {finding.frames_failed} could not be decoded" if finding.frames_failed else ""
     file = analysis.file
     mapped = file.kind is Kind.PHOTO and len(ordered) > 1 and file.width_px and file.height_px
     return FindingView(
@@ -199,8 +200,7 @@ def _finding_view(finding: Finding, analysis: Analysis, key: str, pictures: Pict
         level=LEVEL_WORDS[finding.level],
         score=words.percent(finding.p_fake),
         model=f"{finding.model} {version}".strip() if finding.model else "–",
-        looked_at=f"{words.count(finding.frames_sampled, 'frame', 'frames')},"
-        f" {words.count(finding.faces_found, 'face', 'faces')}{failed}",
+        looked_at=words.looked_at(finding),
         people=views[:open_count],
         folded=views[open_count:],
         folded_note=note,
@@ -237,6 +237,22 @@ def _person_view(
         lane=_markup(charts.lane(person, duration_s, lines, key)) if duration_s else "",
         thumbnail=faces[0].crop if faces else None,
         faces=faces,
+    )
+
+
+def _voice_view(voice: PersonScore, lines: Mapping[Level, float], duration_s: float, key: str) -> PersonView:
+    return PersonView(
+        number=voice.person,
+        name="Voice",
+        level=LEVEL_WORDS[voice.level],
+        score=words.person_percent(voice),
+        decides=False,
+        seen=words.span(voice.faces[0].time_s, voice.faces[-1].time_s) if duration_s else "",
+        suspicious=words.spans(voice.suspicious),
+        reasons=(),
+        lane=_markup(charts.lane(voice, duration_s, lines, f"{key}-voice", "Voice", voice=True)) if duration_s else "",
+        thumbnail=None,
+        faces=(),
     )
 
 

@@ -22,7 +22,7 @@ LEVEL_MEANINGS: dict[Level, str] = {
 NOT_SHOWN = "This does not show that the file is authentic."
 """Always follows a level of no_evidence_found."""
 
-DETECTOR_WORDS = {"face_video": "Faces in the video", "face_photo": "Faces in the photo"}
+DETECTOR_WORDS = {"face_video": "Faces in the video", "face_photo": "Faces in the photo", "voice": "Voice"}
 
 MEASURED: dict[str, tuple[str, str, str]] = {
     "bits_per_pixel": (
@@ -34,6 +34,9 @@ MEASURED: dict[str, tuple[str, str, str]] = {
     "median_luma": ("Brightness of the faces", "", "0 is black, 255 is white"),
     "largest_face_px": ("Largest face", "px", "Small faces hold too few pixels to show traces"),
     "median_face_px": ("Usual size of a face", "px", "Half of the faces are larger, half are smaller"),
+    "windows": ("Stretches of sound", "", "Each is four seconds long; neighbours overlap"),
+    "windows_of_speech": ("Stretches with speech", "", "Only these can be judged"),
+    "speech_s": ("Speech", "s", "The more speech, the more the score can be relied on"),
     "people_judged": ("People judged", "", "In a crowd, one of many faces can score high by chance"),
 }
 """Key in `Finding.measured` -> label, unit, what it means. An unknown key is shown under its own name."""
@@ -138,6 +141,18 @@ def figure(value: float) -> str:
 def count(number: int, one: str, many: str) -> str:
     """``1 face``, ``2 faces``."""
     return f"{number} {one if number == 1 else many}"
+
+
+def looked_at(finding: Finding) -> str:
+    """How much a detector saw or heard: frames and faces, or stretches of sound and how many of them hold speech."""
+    if finding.windows:
+        spoken = sum(each.level is not Level.NOT_ANALYSABLE for each in finding.windows)
+        return f"{count(len(finding.windows), 'stretch', 'stretches')} of sound, {spoken} with speech"
+    if finding.detector == "voice":
+        return "no sound"
+    failed = f"; {finding.frames_failed} could not be decoded" if finding.frames_failed else ""
+    frames, faces = count(finding.frames_sampled, "frame", "frames"), count(finding.faces_found, "face", "faces")
+    return f"{frames}, {faces}{failed}"
 
 
 def headline(verdict: Verdict) -> tuple[str, str]:
