@@ -43,7 +43,8 @@ def lane(
 
     A mark is the mean of the faces of one moment, the bar through it runs from their lowest to their highest.
     `lines` are the scores at which levels begin, drawn as bands; without them, plain quarter lines are drawn.
-    `key` makes the identifiers unique on a page; `voice` says that the marks are stretches of speech. Faces whose time or score is no number are left out.
+    `key` makes the identifiers unique on a page; `voice` says that the marks are stretches of speech. Faces whose time
+    or score is no number are left out.
     """
     name = label or f"Person {person.person}"
     faces = [face for face in person.faces if math.isfinite(face.time_s) and math.isfinite(face.p_fake)]
