@@ -57,7 +57,7 @@ class HeadConfig:
     """Of the discriminant, in mean variances of the scatter."""
     between: float = 2.0
     """How much the spread between sources weighs in the scatter."""
-    twin_share: float = 0.5
+    twin_share: float = 0.3
     """Weight of twins beside fakes."""
 
 

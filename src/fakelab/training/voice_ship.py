@@ -87,5 +87,5 @@ def _rate(real: Floats, line: float, sources: int, name: str) -> str:
     reached = "strong evidence" if name == "strong" else "moderate or strong evidence"
     return (
         f"{100 * count / total:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %) of genuine recordings of"
-        f" {sources} sources ({total} clips), each source judged without itself, reach {reached}."
+        f" {sources} sources ({total} clips and degraded copies), each source judged without itself, reach {reached}."
     )
