@@ -70,9 +70,11 @@ def test_without_speech_there_is_no_number_and_the_commonest_reason() -> None:
     assert judge([], Kind.VIDEO, model()).reasons[0].code == "no_sound"
 
 
-def test_little_speech_is_inconclusive_whatever_the_score() -> None:
+def test_little_speech_is_never_evidence() -> None:
     short = [HeardWindow(0.0, 1.5, 1.2, 5.0, None)]
     finding = judge(short, Kind.AUDIO, model())
+    quiet = judge([HeardWindow(0.0, 1.5, 1.2, -5.0, None)], Kind.AUDIO, model())
+    assert quiet.level is Level.NOT_ANALYSABLE and quiet.p_fake is None and quiet.reasons[0].code == "speech_short"
     assert finding.level is Level.INCONCLUSIVE
     assert [each.code for each in finding.reasons] == ["speech_short", "above_strong"]
 

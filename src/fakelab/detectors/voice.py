@@ -72,7 +72,10 @@ def hear(path: str | os.PathLike[str], model: VoiceModel, limits: Limits | None 
 
 
 def judge(heard: Sequence[HeardWindow], kind: Kind, model: VoiceModel, prior: float = 0.5) -> Finding:
-    """Windows -> finding: the mean over all windows of speech decides, or in a long sound its worst stretch."""
+    """Windows -> finding: the mean over all windows of speech decides, or in a long sound its worst stretch.
+
+    Little speech is inconclusive where it looks suspicious, else not analysable: it decides nothing beside faces.
+    """
     card = model.card
     rules = rules_of(card.calibration, card.thresholds, card.gate, Kind.AUDIO, prior)
     spoken = [each for each in heard if each.logit is not None]
@@ -96,6 +99,9 @@ def judge(heard: Sequence[HeardWindow], kind: Kind, model: VoiceModel, prior: fl
     speech_s = _speech_s(spoken)
     if speech_s < rules.gate["min_speech_s"]:
         short = reason("speech_short", speech_s, rules.gate["min_speech_s"])
+        if level not in (Level.MODERATE, Level.STRONG):
+            rate = _rate(card, None)
+            return Finding(level=Level.NOT_ANALYSABLE, p_fake=None, reasons=(short,), error_rate=rate, **shared)
         level, reasons = Level.INCONCLUSIVE, (short, why)
     return Finding(
         level=level,

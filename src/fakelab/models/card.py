@@ -23,7 +23,7 @@ MODELS: dict[str, str] = {
 }
 DEFAULT_MODEL = "clip_face"
 VOICES: dict[str, str] = {
-    "voice": "Whisper tiny.en encoder, early layers, and a small head: synthesised and converted voices (experimental)",
+    "voice": "early layers of Whisper tiny.en under a linear head: synthesised and converted voices, in any sound",
 }
 """Models of sound: `models.voice` loads them."""
 DEFAULT_VOICE = "voice"

@@ -38,6 +38,10 @@ _KINDS = (np.float32, np.int8, np.int16, np.int32, np.float16)
 class Spectrum(nn.Module):
     """(B, N) samples -> (B, size // 2 + 1, T) power, a frame every 10 ms, Hann window, edges mirrored."""
 
+    kernel: Tensor
+    groups: Tensor
+    steps: Tensor
+
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
@@ -51,7 +55,8 @@ class Spectrum(nn.Module):
         edge = self.size // 2
         padded = functional.pad(samples[:, None], (edge, edge), mode="reflect")
         real, imaginary = functional.conv1d(padded, self.kernel, stride=RATE // 100).chunk(2, dim=1)
-        return real * real + imaginary * imaginary
+        power: Tensor = real * real + imaginary * imaginary
+        return power
 
 
 class Layer(nn.Module):
@@ -68,11 +73,15 @@ class Layer(nn.Module):
         query, key, value = (each.reshape(shape).transpose(1, 2) for each in self.ask(self.attend_norm(x)).chunk(3, -1))
         weights = torch.softmax(query @ key.transpose(-1, -2) * (WIDTH // HEADS) ** -0.5, dim=-1)
         x = x + self.answer((weights @ value).transpose(1, 2).reshape(x.shape[0], -1, WIDTH))
-        return x + self.narrow(functional.gelu(self.widen(self.feed_norm(x))))
+        wide = functional.gelu(self.widen(self.feed_norm(x)))
+        fed: Tensor = x + self.narrow(wide)
+        return fed
 
 
 class VoiceFeatures(nn.Module):
     """(B, N) levelled samples -> (B, F): mean, deviation and change over time of every kept state and band."""
+
+    bank: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +92,7 @@ class VoiceFeatures(nn.Module):
         self.place = nn.Parameter(torch.zeros(LONGEST, WIDTH))
         self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
         self.spectra = nn.ModuleList(Spectrum(size) for size, _ in SPECTRA)
-        for (size, bands), each in zip(SPECTRA, self.spectra, strict=True):
+        for (size, bands), each in zip(SPECTRA, self._spectra(), strict=True):
             each.register_buffer("groups", _groups(size // 2 + 1, bands))
             each.register_buffer("steps", _groups(size // 2, bands))
 
@@ -109,10 +118,13 @@ class VoiceFeatures(nn.Module):
             found.append(x)
         return found
 
+    def _spectra(self) -> list[Spectrum]:
+        return [each for each in self.spectra if isinstance(each, Spectrum)]
+
     def statistics(self, samples: Tensor) -> list[Tensor]:
         """Of log power in linear bands: shape over time, change, roughness along frequency, ties between bands."""
         parts = []
-        for each in self.spectra:
+        for each in self._spectra():
             power = torch.log(each(samples) + 1e-6)
             bands = each.groups @ power
             change = bands[..., 1:] - bands[..., :-1]
@@ -130,6 +142,10 @@ class VoiceFeatures(nn.Module):
 class VoiceNet(nn.Module):
     """(1, N) levelled samples -> (1,) logit."""
 
+    mean: Tensor
+    scale: Tensor
+    weight: Tensor
+
     def __init__(self, features: VoiceFeatures, head: Head) -> None:
         super().__init__()
         self.features = features
@@ -138,8 +154,9 @@ class VoiceNet(nn.Module):
         self.offset = float(head.offset)
 
     def forward(self, samples: Tensor) -> Tensor:
-        scaled = torch.clamp((self.features(samples) - self.mean) / self.scale, -CLIP, CLIP)
-        return scaled @ self.weight + self.offset
+        scaled: Tensor = torch.clamp((self.features(samples) - self.mean) / self.scale, -CLIP, CLIP)
+        logit: Tensor = scaled @ self.weight + self.offset
+        return logit
 
 
 def read_whisper(model_bin: Path) -> VoiceFeatures:
@@ -181,6 +198,31 @@ def write_onnx(network: VoiceNet, path: Path) -> None:
         verbose=False,
     )
     program.save(str(path))
+    _halve(path)
+
+
+def _halve(path: Path) -> None:
+    """Stores numbers that 16 bits hold exactly, as the recogniser's were published, in 16 bits."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(str(path))
+    casts = []
+    for tensor in model.graph.initializer:
+        value = numpy_helper.to_array(tensor)
+        with np.errstate(over="ignore"):
+            half = value.astype(np.float16)
+        if (
+            tensor.data_type == TensorProto.FLOAT
+            and value.size > 1000
+            and np.array_equal(half.astype(np.float32), value)
+        ):
+            name = tensor.name
+            tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+            casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    for node in reversed(casts):
+        model.graph.node.insert(0, node)
+    onnx.save(model, str(path))
 
 
 def _groups(bins: int, bands: int) -> Tensor:

@@ -14,7 +14,7 @@ from fakelab.records import CropSpec, ModelCard
 from fakelab.training.voice import VoiceFeatures, VoiceNet, write_onnx
 from fakelab.training.voice_head import Bools, Floats, Head
 
-STRONG_SHARE, MODERATE_SHARE, UNSURE_SHARE = 0.01, 0.04, 0.15
+STRONG_SHARE, MODERATE_SHARE, UNSURE_SHARE = 0.01, 0.04, 0.10
 """Shares of genuine clips of sources left out that may reach each line."""
 GATE = {"min_speech_s": 2.0}
 NO_CROP = CropSpec(version=0, size_px=0, margin=0.0, boxes_from="none")

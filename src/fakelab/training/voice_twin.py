@@ -58,7 +58,7 @@ def through_codec(wave: Floats, row: tuple[str, str, int, int]) -> Floats:
         out.mux(stream.encode(None))
     buffer.seek(0)
     parts = []
-    with av.open(buffer) as file:
+    with av.open(buffer, "r") as file:
         resampler = av.AudioResampler("fltp", "mono", RATE)
         for decoded in [*file.decode(audio=0), None]:
             parts += [each.to_ndarray()[0] for each in resampler.resample(decoded)]
