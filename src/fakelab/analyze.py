@@ -205,6 +205,13 @@ def known_models() -> dict[str, ModelCard]:
     return {name: load_card(name) for name in MODELS}
 
 
+def known_voices() -> dict[str, ModelCard]:
+    """The cards of the models of sound, by name."""
+    from fakelab.models.card import VOICES, load_card
+
+    return {name: load_card(name) for name in VOICES}
+
+
 def known_finders() -> tuple[str, ...]:
     """The names of the face finders."""
     from fakelab.faces.find import FINDERS

@@ -242,7 +242,7 @@ def _person_view(
 
 def _voice_view(voice: PersonScore, lines: Mapping[Level, float], duration_s: float, key: str) -> PersonView:
     return PersonView(
-        number=voice.person,
+        number=0,
         name="Voice",
         level=LEVEL_WORDS[voice.level],
         score=words.person_percent(voice),
