@@ -133,7 +133,7 @@ class VoiceFeatures(nn.Module):
             centred = bands - bands.mean(-1, keepdim=True)
             spread = centred.std(-1) + 1e-3
             scaled = centred / spread[..., None]
-            parts += [spread, torch.log(change.std(-1)), torch.log(again.std(-1))]
+            parts += [spread, torch.log(change.std(-1) + 1e-6), torch.log(again.std(-1) + 1e-6)]
             parts += [(scaled**3).mean(-1), (scaled**4).mean(-1), rough.mean(-1), rough.std(-1)]
             parts += [(scaled[:, 1:] * scaled[:, :-1]).mean(-1), (scaled[:, 4:] * scaled[:, :-4]).mean(-1)]
         return parts
