@@ -88,12 +88,12 @@ def _go(provider: Provider, made: MadeProvider, *, state: str = "", cookie: str 
 def test_somebody_with_an_account_is_let_in_to_the_page_they_wanted(
     made: MadeProvider, accounts: Accounts, tmp_path: Path
 ) -> None:
-    accounts.add_user("anna.berg", "a long password", role="analyst", desk="news", actor="test")
+    accounts.add_user("sso.anna.berg", "a long password", role="analyst", desk="news", actor="test")
     provider = Provider(_settings(tmp_path), accounts, made.client())
     token, who, target = _go(provider, made)
-    assert (who.name, who.role, who.desk, target) == ("anna.berg", "analyst", "news", "/history")
+    assert (who.name, who.role, who.desk, target) == ("sso.anna.berg", "analyst", "news", "/history")
     again = accounts.who_of_session(token)
-    assert again is not None and again.name == "anna.berg"
+    assert again is not None and again.name == "sso.anna.berg"
     form = made.forms[0]
     assert form["code"] == ["the code"] and form["redirect_uri"] == [BACK] and len(form["code_verifier"][0]) >= 43
 
@@ -101,11 +101,11 @@ def test_somebody_with_an_account_is_let_in_to_the_page_they_wanted(
 def test_somebody_without_one_stays_out_unless_a_role_is_named(
     made: MadeProvider, accounts: Accounts, tmp_path: Path
 ) -> None:
-    with pytest.raises(DeniedError, match=r"no account 'anna\.berg'"):
+    with pytest.raises(DeniedError, match=r"no account 'sso\.anna\.berg'"):
         _go(Provider(_settings(tmp_path), accounts, made.client()), made)
     _, who, _ = _go(Provider(_settings(tmp_path, oidc_role="viewer"), accounts, made.client()), made)
-    assert who.role == "viewer" and [each.name for each in accounts.users()] == ["anna.berg"]
-    accounts.disable("anna.berg", actor="test")
+    assert who.role == "viewer" and [each.name for each in accounts.users()] == ["sso.anna.berg"]
+    accounts.disable("sso.anna.berg", actor="test")
     with pytest.raises(DeniedError, match="disabled"):
         _go(Provider(_settings(tmp_path, oidc_role="viewer"), accounts, made.client()), made)
 
@@ -126,7 +126,7 @@ def test_somebody_without_one_stays_out_unless_a_role_is_named(
 def test_a_token_that_does_not_fit_is_refused(
     made: MadeProvider, accounts: Accounts, tmp_path: Path, changes: dict[str, Any], why: str
 ) -> None:
-    accounts.add_user("anna.berg", "a long password", actor="test")
+    accounts.add_user("sso.anna.berg", "a long password", actor="test")
     made.changes = changes
     with pytest.raises(NotSignedInError, match=why):
         _go(Provider(_settings(tmp_path), accounts, made.client()), made)
@@ -135,7 +135,7 @@ def test_a_token_that_does_not_fit_is_refused(
 def test_a_forged_signature_a_foreign_state_and_a_foreign_cookie_are_refused(
     made: MadeProvider, accounts: Accounts, tmp_path: Path
 ) -> None:
-    accounts.add_user("anna.berg", "a long password", actor="test")
+    accounts.add_user("sso.anna.berg", "a long password", actor="test")
     provider = Provider(_settings(tmp_path), accounts, made.client())
     with pytest.raises(NotSignedInError, match="another request"):
         _go(provider, made, state="made up")
@@ -161,8 +161,8 @@ def test_a_provider_that_is_another_or_does_not_answer_is_an_error_of_the_enviro
 
 
 def test_names_become_names_of_accounts() -> None:
-    assert account_name({"preferred_username": "Jörg Müller@x"}) == "j-rg-m-ller"
-    assert account_name({"email": "Eve@x.example", "email_verified": True}) == "eve"
+    assert account_name({"preferred_username": "Jörg Müller@x"}) == "sso.j-rg-m-ller"
+    assert account_name({"email": "Eve@x.example", "email_verified": True}) == "sso.eve"
 
 
 def test_settings_are_checked(tmp_path: Path) -> None:

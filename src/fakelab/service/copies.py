@@ -81,7 +81,10 @@ def prune_orphans(history: History, older_than_s: float = 24 * 3600.0) -> int:
 
     gone = 0
     for folder in (history.folder / "media").glob("*/*"):
-        if time.time() - folder.stat().st_mtime < older_than_s:
+        try:
+            if time.time() - folder.stat().st_mtime < older_than_s:
+                continue
+        except FileNotFoundError:
             continue
         with history.reading() as session:
             wanted = (select(row.id).where(row.id == folder.name) for row in (RunRow, JobRow))

@@ -26,6 +26,10 @@ LOOK_S = 0.5
 """How often it is asked whether an answer is still wanted."""
 
 
+Tell = Callable[[str, int, int | None], bool]
+"""tell(stage, done, total) -> whether the answer is still wanted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came of an order: the document, the derived files by name, the perceptual hashes."""
@@ -65,7 +69,7 @@ class Engine:
         self._pipe: Connection | None = None
         self._stopped = False
 
-    def ask(self, order: Order, tell: Callable[[str, int, int | None], bool]) -> Answer | None:
+    def ask(self, order: Order, tell: Tell) -> Answer | None:
         """The answer to an order, or None once `tell`, which hears of each step, says that it is not wanted any more.
 
         Raises the FakeLabError that the analysis ended with, EngineLostError if the process ended without one, and
@@ -74,23 +78,7 @@ class Engine:
         try:
             pipe = self._started()
             pipe.send(order)
-            step: tuple[str, int, int | None] = ("open", 0, None)
-            while True:
-                while not pipe.poll(LOOK_S):
-                    if not tell(*step):
-                        self.close()
-                        return None
-                match pipe.recv():
-                    case ("step", stage, done, total):
-                        step = (stage, done, total)
-                        if not tell(*step):
-                            self.close()
-                            return None
-                    case ("answer", answer):
-                        assert isinstance(answer, Answer)
-                        return answer
-                    case ("error", error):
-                        raise error
+            heard = self._heard(pipe, tell)
         except (EOFError, ConnectionError, BrokenPipeError) as error:
             code = self._ended_with()
             self.close()
@@ -101,6 +89,31 @@ class Engine:
                 f"the process that analysed it ended (code {code})",
                 "The machine may be out of memory: look into its log, and try again.",
             ) from error
+        except BaseException:
+            # The process is still at this order: whoever asks next must not get its answer.
+            self.close()
+            raise
+        if isinstance(heard, FakeLabError):
+            raise heard
+        return heard
+
+    def _heard(self, pipe: Connection, tell: Tell) -> Answer | FakeLabError | None:
+        """What came of the order that was sent: its answer, the error it ended with, or None if it is not wanted."""
+        step: tuple[str, int, int | None] = ("open", 0, None)
+        while True:
+            while not pipe.poll(LOOK_S):
+                if not tell(*step):
+                    self.close()
+                    return None
+            match pipe.recv():
+                case ("step", stage, done, total):
+                    step = (stage, done, total)
+                    if not tell(*step):
+                        self.close()
+                        return None
+                case ("answer" | "error", result):
+                    assert isinstance(result, (Answer, FakeLabError))
+                    return result
 
     def stop(self) -> None:
         """Ends the process for good, from any thread; whoever asks then gets StoppedError."""

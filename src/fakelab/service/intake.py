@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from fakelab.errors import NotFoundError, TooManyError, UsageError, unknown_name
+from fakelab.errors import ConflictError, NotFoundError, TooManyError, UsageError, unknown_name
 from fakelab.service.history import History, new_id
 from fakelab.service.jobs import RUNNING, WAITING, Asked, Job, Jobs
 from fakelab.service.recipe import recipe_of_settings
@@ -66,6 +66,7 @@ class Intake:
         """
         choices = self.checked(asked.choices)
         recipe = recipe_of_settings(asked.sha256, changed(self.settings, **choices))
+        _sync(file)
         with self._one_at_a_time:
             if asked.request_key and (before := self._of_request(asked)):
                 file.unlink(missing_ok=True)
@@ -79,7 +80,6 @@ class Intake:
             place = self.history.media_of(job_id) / clean_name(asked.name)
             place.parent.mkdir(parents=True, mode=0o700)
             size = file.stat().st_size
-            _sync(file)
             shutil.move(file, place)
             return self._added(asked, id=job_id, place=str(place), size_bytes=size, recipe=recipe, choices=choices)
 
@@ -220,13 +220,17 @@ def clean_name(name: str) -> str:
 
 def shown_name(name: str) -> str:
     """The name that a record keeps of a file that was handed in: its last part, at most 255 characters."""
-    return re.split(r"[/\\]", name)[-1].strip()[:255] or "file"
+    last = re.split(r"[/\\]", name)[-1].replace("\0", "").strip()[:255]
+    return last.encode(errors="replace").decode() or "file"
 
 
 def _sync(path: Path) -> None:
     """Brings the bytes of a file onto the disk before anybody is told that it was taken."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    try:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    except FileNotFoundError as error:
+        raise ConflictError("this upload was handed in already", "", "Look at the list of analyses.") from error
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

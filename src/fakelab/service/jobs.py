@@ -235,7 +235,7 @@ class Jobs:
 
     def finish(self, job: str) -> None:
         """The run of this job is in the history."""
-        self._set(job, state=DONE, stage="done", ended=_now())
+        self._set(job, state=DONE, stage="done", ended=_now(), only_if=(RUNNING,))
 
     def fail(self, job: str, error: FakeLabError) -> None:
         """The file could not be analysed, and will not be tried again by itself."""
@@ -258,6 +258,15 @@ class Jobs:
             raise ConflictError(f"'{found.name}' cannot be put back", f"it is {found.state}", "Hand the file in again.")
         self.history.note(actor, "retried", job, name=found.name)
         return self.get(job)
+
+    def prune_cancelled(self, before: str) -> int:
+        """Takes away cancelled jobs, with their files, that ended before this time; how many."""
+        query = select(JobRow.id).where(JobRow.state == CANCELLED, JobRow.ended < before)
+        with self.history.reading() as session:
+            old = list(session.scalars(query))
+        for each in old:
+            self.forget(each)
+        return len(old)
 
     def forget(self, job: str) -> None:
         """Takes a job without a run away, with its file."""

@@ -92,7 +92,9 @@ class JobQueue:
             }
         )
         # DBOS marks what it is given, which a method does not allow.
-        analyse = DBOS.step(name="analyse")(lambda job_id, turn: self._analyse(job_id, turn))
+        # What fails because of the machine (a database that is busy, a full disk) is tried again for some minutes.
+        again: Any = {"retries_allowed": True, "max_attempts": 10, "interval_seconds": 2.0, "backoff_rate": 1.6}
+        analyse = DBOS.step(name="analyse", **again)(lambda job_id, turn: self._analyse(job_id, turn))
         copy = DBOS.step(name="copy")(lambda job_id: self._copy(job_id))
         tell = DBOS.step(name="tell")(lambda job_id: self._tell(job_id))
 
@@ -115,9 +117,11 @@ class JobQueue:
             DBOS.listen_queues([])
         DBOS.launch()
         most = self.workshop.engines if self.workshop else 1
-        self._queue = DBOS.register_queue(QUEUE, worker_concurrency=most, polling_interval_sec=LOOK_S)
+        # The row is everybody's: who only puts jobs in must not tell the workers how many to take.
+        keep: Any = "always_update" if self.workshop else "never_update"
+        self._queue = DBOS.register_queue(QUEUE, worker_concurrency=most, polling_interval_sec=LOOK_S, on_conflict=keep)
         DBOS.register_queue(TELL_QUEUE, worker_concurrency=TELLERS, polling_interval_sec=LOOK_S)
-        self._put_lost_ones()
+        self.put_lost_ones()
 
     def put(self, job: Job) -> None:
         """Hands a job to whoever is free. Doing so twice does no harm."""
@@ -172,7 +176,7 @@ class JobQueue:
             assert job is not None
             hook(job)
 
-    def _put_lost_ones(self) -> None:
+    def put_lost_ones(self) -> None:
         """Jobs that were written down, and not yet put into the queue when the server was killed."""
         from fakelab.service.jobs import WAITING, Jobs
 

@@ -33,11 +33,13 @@ def filtered(query: Select[Any], search: Search, dialect: str) -> Select[Any]:
         query = query.where(RunRow.level == search.level)
     if search.tag:
         query = query.where(RunRow.id.in_(select(TagRow.run).where(TagRow.tag == search.tag)))
+    # Byte order, whatever the language of the database: times sort as they read.
+    started = RunRow.started.collate("C") if dialect == "postgresql" else RunRow.started
     if search.since:
-        query = query.where(RunRow.started >= search.since)
+        query = query.where(started >= search.since)
     if search.until:
         # Its beginning is enough: everything started on a day sorts before that day followed by a tilde.
-        query = query.where(RunRow.started <= search.until + "~")
+        query = query.where(started <= search.until + "~")
     words = split(search.words)
     if words and dialect == "postgresql":
         asked = " & ".join(f"{each}:*" for each in words)

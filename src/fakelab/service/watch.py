@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from fakelab.errors import FakeLabError, TooManyError
+from fakelab.errors import FakeLabError, MediaError, TooManyError, UsageError
 from fakelab.service.history import LOCAL
 from fakelab.service.intake import Intake, shown_name
 from fakelab.service.jobs import Asked
@@ -51,8 +51,12 @@ class Watch:
                 self._take(Path(each))
             except TooManyError:
                 break  # the next look goes on
-            except (FakeLabError, OSError) as error:
+            except (UsageError, MediaError) as error:
                 log.warning("a watched file cannot be taken: %s", type(error).__name__)
+            except Exception as error:
+                # The machine's fault, or a name that cannot be kept: one file must not end the watch.
+                log.warning("a watched file is tried again: %s", type(error).__name__)
+                continue
             self._taken[each] = now[each]
             taken += 1
         if taken or len(self._taken) > len(now) * 2 + 1000:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import http.client
 import json
 import logging
 import os
@@ -100,7 +101,7 @@ class Webhooks:
             # No redirect is followed: it could lead where no address is allowed.
             with urllib.request.build_opener(_Still).open(request, timeout=TIMEOUT_S) as answer:
                 return bool(200 <= answer.status < 300)
-        except (urllib.error.URLError, OSError, ValueError):
+        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError):
             return False
 
 

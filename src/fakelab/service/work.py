@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fakelab.errors import DamagedMediaError, FakeLabError
+from fakelab.errors import DamagedMediaError, EnvironmentBrokenError, FakeLabError
 from fakelab.reports.json_report import error_document, rfc3339
 from fakelab.service.copies import make_copies
 from fakelab.service.engine import Answer, Engine, EngineLostError, Order
 from fakelab.service.history import History
-from fakelab.service.jobs import Job, Jobs
+from fakelab.service.jobs import DONE, FAILED, Job, Jobs
 from fakelab.service.recipe import recipe_of_document, recipe_of_settings
 from fakelab.settings import Settings, changed
 
@@ -69,17 +69,22 @@ class Workshop:
         try:
             job = self.jobs.begin(job_id, turn, self.worker)
             if job is None:
-                return ""
+                return self._outcome(job_id, turn)
             if job.url and not job.place:
                 job = self._fetched(job)
             answer = self._answer(job)
             if answer is not None:
                 _check_same(job, answer)
+        except EnvironmentBrokenError:
+            # The machine's fault, not the file's: the queue tries again, as often as a job is begun.
+            raise
         except FakeLabError as error:
+            if not self._wanted(job_id, turn):
+                return "cancelled"
             log.info("job %s failed: %s", job_id, error.code)
             self._failed(self.jobs.get(job_id), error)
             return "failed"
-        if answer is None:
+        if answer is None or not self._wanted(job_id, turn):
             return "cancelled"
         self._keep(self.jobs.get(job_id), answer)
         self.jobs.finish(job_id)
@@ -92,6 +97,15 @@ class Workshop:
             return False
         file = self.history.document(job_id)["file"]
         return make_copies(self.history.media_of(job_id), job.place, file, self.settings)
+
+    def _wanted(self, job_id: str, turn: int) -> bool:
+        job = self.jobs.find(job_id)
+        return job is not None and job.open and job.round == turn
+
+    def _outcome(self, job_id: str, turn: int) -> str:
+        """The state of a job that was finished before this process was killed and could say so; else empty."""
+        job = self.jobs.find(job_id)
+        return job.state if job is not None and job.round == turn and job.state in (DONE, FAILED) else ""
 
     # -- inside ------------------------------------------------------------------------------------------------
 

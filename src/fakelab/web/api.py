@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from fakelab.analyze import known_models, known_voices
-from fakelab.errors import ConflictError, DeniedError, UsageError
+from fakelab.errors import ConflictError, DeniedError, LimitError, UsageError
 from fakelab.records import Level
 from fakelab.service.accounts import Who
 from fakelab.service.chain import sha256_of_json
@@ -31,6 +31,7 @@ from fakelab.web.shapes import PROBLEMS, Analyses, Analysis, Id, NewAnalysis, Ne
 
 TUS = "1.0.0"
 MOST_LISTED = 200
+JSON_BYTES = 64 << 10
 REPORT_TYPES = {
     "json": "application/json",
     "html": "text/html; charset=utf-8",
@@ -107,11 +108,13 @@ async def new_analysis(
 async def _json_body(request: Request) -> NewAnalysis:
     from pydantic import ValidationError
 
-    body = await request.body()
-    if len(body) > 64 << 10:
-        raise UsageError("the request is too large", "", "")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > JSON_BYTES:
+            raise LimitError("the request is too large", f"more than {JSON_BYTES >> 10} kB", "")
     try:
-        return NewAnalysis.model_validate_json(body)
+        return NewAnalysis.model_validate_json(bytes(body))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the body"
@@ -274,7 +277,9 @@ def review(request: Request, who: Reviewer, run: Id, body: Annotated[NewReview, 
     """Adds an analyst's conclusion. The machine's result stays as it is."""
     history = house_of(request).history
     found = history.get(run, owner=who.desk)
-    made = history.review(found.id, actor=who.name, conclusion=body.conclusion, notes=body.notes)
+    made = history.review(
+        found.id, actor=who.name, conclusion=body.conclusion.replace("\0", ""), notes=body.notes.replace("\0", "")
+    )
     return Review(**asdict(made))
 
 

@@ -12,19 +12,20 @@ from pathlib import Path
 import fastapi_offline
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fakelab import __version__, reports
-from fakelab.errors import FakeLabError, unknown_name
+from fakelab.errors import FakeLabError, LimitError, unknown_name
 from fakelab.web import api, pages_about, pages_history, pages_run, tus
 from fakelab.web.auth import find_who
 from fakelab.web.describe import describe
 from fakelab.web.house import House
 from fakelab.web.metrics import CONTENT_TYPE
-from fakelab.web.problems import add_handlers, problem
-from fakelab.web.render import STATIC, page
+from fakelab.web.problems import add_handlers, bug_answer, problem
+from fakelab.web.render import STATIC, asset, page
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
@@ -42,6 +43,9 @@ HEADERS = {
 }
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
 _DOCS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+MOST_BODY = 2 << 20
+STREAMED = ("/api/v1/analyses", "/analyse")
+"""Bodies of any size are streamed to disk here, by handlers that count for themselves."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 access = logging.getLogger("fakelab.access")
 
@@ -112,9 +116,22 @@ class EveryAnswer:
             return
         started = time.perf_counter()
         request_id = secrets.token_hex(8)
+        begun = False
+        come = 0
+        streams = scope["path"].startswith("/api/v1/uploads") or scope["path"] in STREAMED
+
+        async def received() -> Message:
+            nonlocal come
+            message = await receive()
+            come += len(message.get("body", b""))
+            if come > MOST_BODY and not streams:
+                raise LimitError("the request is too large", f"more than {MOST_BODY >> 20} MB", "")
+            return message
 
         async def sent(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -123,7 +140,16 @@ class EveryAnswer:
                 self._note(scope, message["status"], time.perf_counter() - started, request_id)
             await send(message)
 
-        await self._app(scope, receive, sent)
+        try:
+            if b"%00" in scope.get("raw_path", b"") or b"%00" in scope.get("query_string", b""):
+                await JSONResponse(problem(400, "an address holds no NUL"), 400)(scope, receive, sent)
+                return
+            await self._app(scope, received, sent)
+        except Exception as error:
+            if begun:
+                raise
+            answer = bug_answer(Request(scope, receive), error)
+            await answer(scope, receive, sent)
 
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         method = scope["method"] if scope["method"] in METHODS else "other"
@@ -134,13 +160,15 @@ class EveryAnswer:
         access.info("request", extra={"facts": facts})
 
 
-def _static(name: str) -> Response:
+def _static(request: Request, name: str) -> Response:
     types = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
     path = static_file(name)
+    marked = bool(request.url.query) and asset(name).endswith(f"?{request.url.query}")
     return FileResponse(
         path,
         media_type=types.get(path.suffix, "application/octet-stream"),
-        headers={"Cache-Control": "public, max-age=31536000, immutable"},
+        # For ever only under an address that names its content: modules import each other without.
+        headers={"Cache-Control": "public, max-age=31536000, immutable" if marked else "no-cache"},
     )
 
 
@@ -167,7 +195,7 @@ async def _metrics(request: Request) -> Response:
     who = await find_who(request)
     if not client.startswith("127.") and client not in ("::1", "testclient") and not (who and who.may("read")):
         return JSONResponse(problem(401, "send a key"), 401)
-    return Response(house.metrics.text(), media_type=CONTENT_TYPE)
+    return Response(await run_in_threadpool(house.metrics.text), media_type=CONTENT_TYPE)
 
 
 async def _docs(request: Request) -> Response:

@@ -110,7 +110,7 @@ class Posted:
 
     def get(self, name: str) -> str:
         """A field without spaces around it; empty if it was not sent."""
-        return self.fields.get(name, "").strip()
+        return self.fields.get(name, "").replace("\0", "").strip()
 
     def every(self, name: str) -> list[str]:
         """All values of a field."""

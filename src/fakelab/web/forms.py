@@ -27,7 +27,8 @@ def to(address: str) -> RedirectResponse:
 
 def inside(address: str) -> str:
     """An address of ours, never one of somebody else's."""
-    return address if address.startswith("/") and not address.startswith(("//", "/\\")) else "/"
+    plain = address.isprintable() and "\\" not in address
+    return address if plain and address.startswith("/") and not address.startswith("//") else "/"
 
 
 def run_of(house: House, who: Who, run: str) -> Run:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from fakelab.errors import FakeLabError
 from fakelab.reports.json_report import rfc3339
 from fakelab.service.accounts import Accounts
 from fakelab.service.copies import prune_orphans
@@ -30,6 +29,7 @@ from fakelab.web.rates import Rates
 from fakelab.web.uploads import Uploads
 
 HOUSEKEEPING_S = 3600.0
+PUT_S = 60.0
 BURST = 10.0
 """Seconds' worth of requests that may come at once: a page with its pictures."""
 log = logging.getLogger("fakelab.server")
@@ -58,22 +58,31 @@ class House:
     stopping: bool = False
 
     def housekeep(self) -> None:
-        """What is done once an hour: the retention rule, old sessions, uploads that nobody finished."""
-        with contextlib.suppress(FakeLabError):
-            self.accounts.prune()
-            self.uploads.prune()
-            prune_orphans(self.history)
-            days = self.settings.retention_days
-            if days:
-                before = rfc3339(datetime.now(UTC) - timedelta(days=days))
-                count = self.history.prune(before, actor="retention")
-                if count:
-                    log.info("retention: %d records deleted", count)
+        """What is done once an hour: the retention rule, old sessions, unfinished uploads, files of nobody."""
+        for task in (self.accounts.prune, self.uploads.prune, lambda: prune_orphans(self.history), self._retain):
+            try:
+                task()
+            except Exception as error:  # the others are wanted all the same
+                log.warning("housekeeping: %s", type(error).__name__)
+
+    def _retain(self) -> None:
+        days = self.settings.retention_days
+        if not days:
+            return
+        before = rfc3339(datetime.now(UTC) - timedelta(days=days))
+        count = self.history.prune(before, actor="retention") + self.jobs.prune_cancelled(before)
+        if count:
+            log.info("retention: %d records deleted", count)
 
     def keep_house(self) -> None:
-        """Does so until the server ends."""
-        while not self._stop.wait(HOUSEKEEPING_S):
-            self.housekeep()
+        """Does so until the server ends; every minute jobs that never reached the queue are put into it."""
+        last = time.monotonic()
+        while not self._stop.wait(PUT_S):
+            with contextlib.suppress(Exception):
+                self.queue.put_lost_ones()
+            if time.monotonic() - last > HOUSEKEEPING_S:
+                last = time.monotonic()
+                self.housekeep()
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 COOKIE = "fakelab_oidc"
 PATH = "/oidc"
+PREFIX = "sso."
 TIMEOUT_S = 10.0
 FRESH_S = 600
 SKEW_S = 60
@@ -178,7 +179,8 @@ class Provider:
 
     def _opened(self, cookie: str) -> dict[str, Any]:
         body, _, seal = cookie.partition(".")
-        if not hmac.compare_digest(hmac.digest(self._seal, body.encode(), hashlib.sha256).hex(), seal):
+        wanted = hmac.digest(self._seal, body.encode(), hashlib.sha256).hex()
+        if not hmac.compare_digest(wanted.encode(), seal.encode()):
             raise _refused("it was begun in another browser, or before the server was started")
         kept: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body))
         if kept["at"] < time.time() - FRESH_S:
@@ -187,14 +189,17 @@ class Provider:
 
 
 def account_name(claims: dict[str, Any]) -> str:
-    """The account's name for somebody: their preferred name, else the first part of a proven e-mail address."""
+    """The account's name for somebody: `sso.` and their preferred name, else the first part of a proven e-mail address.
+
+    With a beginning of its own, so that nobody comes by the provider into an account that has a password here.
+    """
     name = str(claims.get("preferred_username") or "")
     if not name and claims.get("email_verified") is True:
         name = str(claims.get("email") or "")
-    name = re.sub(r"[^a-z0-9._-]", "-", name.partition("@")[0].lower()).strip("-._")[:64]
+    name = re.sub(r"[^a-z0-9._-]", "-", name.partition("@")[0].lower()).strip("-._")[:60]
     if not name:
         raise _refused("it names nobody")
-    return name
+    return f"{PREFIX}{name}"
 
 
 def check_settings(settings: Settings) -> None:

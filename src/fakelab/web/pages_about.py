@@ -61,7 +61,7 @@ def training_page(request: Request, who: Reader) -> Response:
 def settings_page(request: Request, who: Reader) -> Response:
     """Every setting with its value and where it comes from; the versions; the key that signs."""
     house = house_of(request)
-    hidden = {"database", "oidc_secret"}
+    hidden = {"database", "oidc_secret", "webhooks"}
     rows = [
         (
             row,

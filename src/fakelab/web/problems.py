@@ -41,7 +41,6 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _unfit)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(Exception, _bug)
 
 
 def problem(status: int, detail: str, **more: Any) -> dict[str, Any]:
@@ -82,7 +81,10 @@ def _gone(request: Request, error: Exception) -> Response:
     return Response(status_code=400)
 
 
-def _bug(request: Request, error: Exception) -> Response:
+def bug_answer(request: Request, error: Exception) -> Response:
+    """The answer to a request that met a fault of ours, which the log tells of."""
+    if isinstance(error, FakeLabError):
+        return _ours(request, error)
     log.error("request failed: a bug, %s", type(error).__name__, exc_info=error)
     return _answer(
         request, 500, f"FakeLab has a bug: {type(error).__name__}. The server's log says where.", {}, code="bug"

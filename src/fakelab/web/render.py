@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from fakelab import __version__
 from fakelab.records import LEVEL_WORDS, Level
@@ -49,6 +49,8 @@ def environment() -> jinja2.Environment:
         "clock": words.clock,
         "when": when,
         "with_code": _with_code,
+        "lines": lambda text: escape("\n".join(words.safe(each) for each in text.splitlines())),
+        "as_it_is": lambda text: escape(words.safe(text)),
         "day": lambda moment: moment[:10],
     }
     return made

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from fakelab.records import Analysis, Check, FaceScore, Finding, Kind, PersonScore
@@ -60,7 +60,7 @@ class Result:
     timings: list[tuple[str, str]]
     key: dict[str, Any]
     meanings: list[tuple[Any, str, str]]
-    copy_text: str
+    copy_text: Markup
 
     @property
     def kind(self) -> str:
@@ -121,7 +121,7 @@ def _stills(artifacts: list[Artifact]) -> tuple[Still, ...]:
     return tuple(sorted(found, key=lambda each: each.time_s))
 
 
-def copy_text(run: Run, analysis: Analysis) -> str:
+def copy_text(run: Run, analysis: Analysis) -> Markup:
     """The finding in a few lines, to be put into a message: with what it does not say, and how to find it again."""
     level, sentence = words.headline(analysis.verdict)
     lines = [f"FakeLab: {level}. {sentence}".strip()]
@@ -131,7 +131,7 @@ def copy_text(run: Run, analysis: Analysis) -> str:
     models = ", ".join(f"{each['name']} {each['version']}" for each in analysis.models)
     lines.append(f"File: {words.safe(run.name)}, SHA-256 {run.sha256}")
     lines.append(f"Run {run.id}, {run.started[:10]}, FakeLab {run.fakelab}, model {models}")
-    return "\n".join(lines)
+    return escape("\n".join(words.safe(line) for line in lines))
 
 
 def track_data(result: Result) -> str:

@@ -52,10 +52,11 @@ function take(files, input) {
   const wanted = files.filter((file) => file.size && !file.name.startsWith("."));
   said.textContent = files.length && !wanted.length ? _("There is nothing in it to analyse.") : "";
   // One after the other: each arrives sooner, and is analysed while the next is sent.
+  const chosen = choices();
   for (const file of wanted) {
     const row = newRow(file.name, file.size);
     state(row, _("Waiting to be sent"));
-    queue = queue.then(() => handIn(file, row)).catch(() => {});
+    queue = queue.then(() => handIn(file, row, chosen)).catch(() => {});
   }
   if (input) input.value = "";
 }
@@ -69,18 +70,18 @@ function choices() {
   return chosen;
 }
 
-async function handIn(file, row) {
+async function handIn(file, row, chosen) {
   const mark = `${file.name}|${file.size}|${file.lastModified}`;
   try {
     const upload = await send(file, row, mark);
     state(row, _("Checking"));
     const answer = await patiently(row, () => ask("/api/v1/analyses", {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ upload, ...choices() }),
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ upload, ...chosen }),
     }));
     forget(mark);
     await follow(row, await answer.json());
   } catch (error) {
-    failed(row, error, () => { queue = queue.then(() => handIn(file, row)).catch(() => {}); });
+    failed(row, error, () => { queue = queue.then(() => handIn(file, row, chosen)).catch(() => {}); });
   }
 }
 
@@ -90,7 +91,10 @@ async function send(file, row, mark) {
   if (address) {
     try {
       offset = Number((await ask(address, { method: "HEAD" })).headers.get("Upload-Offset"));
-    } catch { address = null; }
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      address = null;
+    }
   }
   if (!address) {
     const name = btoa(String.fromCharCode(...new TextEncoder().encode(file.name.slice(0, 255))));
@@ -113,7 +117,7 @@ async function send(file, row, mark) {
       offset = Math.min(file.size, offset + PIECE);
       tries = 0;
     } catch (error) {
-      if (++tries > TRIES || (error.status >= 400 && error.status < 500 && error.status !== 409 && error.status !== 408)) throw error;
+      if (++tries > TRIES || (error.status >= 400 && error.status < 500 && ![408, 409, 429].includes(error.status))) throw error;
       state(row, _("The connection broke. Going on in a moment."), bar);
       await pause(Math.min(30, 2 ** tries) * 500);
       try {
@@ -259,5 +263,5 @@ for (const [mark, address] of Object.entries(remembered())) {
     const row = newRow(name, Number(size));
     const share = Math.floor((100 * Number(answer.headers.get("Upload-Offset"))) / Number(size));
     state(row, _("Sent to {percent} when the page was left. Choose the file again to go on.", { percent: `${share} %` }));
-  }).catch(() => forget(mark));
+  }).catch((error) => { if (error.status === 404) forget(mark); });
 }

@@ -1,5 +1,7 @@
 // How many are ticked, and a question before anything is deleted.
-import { _ } from "./common.js";
+import { _, showScripted } from "./common.js";
+
+showScripted();
 
 const form = document.getElementById("selected");
 if (form) {

@@ -124,7 +124,8 @@ if (video) {
     b: () => document.getElementById("show-boxes").click(), h: () => document.getElementById("show-heat").click(),
   };
   player.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    // The video's own controls keep their keys.
+    if (event.target !== player || event.ctrlKey || event.metaKey || event.altKey) return;
     const act = keys[event.key] ?? keys[event.key.toLowerCase()];
     // The video's own keys would seek a second time.
     if (act) { event.preventDefault(); event.stopPropagation(); act(); }
