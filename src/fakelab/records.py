@@ -263,6 +263,29 @@ class ModelCard:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Check:
+    """What one check without a neural network says of a file: signatures, metadata, traces of compression.
+
+    A check that stands in no verdict is still a fact of the file. Its texts are plain words; values come from the file
+    and are as little to be trusted as the file.
+    """
+
+    name: str
+    """provenance, generator_traces, metadata, ela, ..."""
+    state: str
+    """One word, such as none, valid, found, not_applicable, failed."""
+    sentence: str
+    facts: tuple[tuple[str, str], ...] = ()
+    """(label, value)."""
+    contradictions: tuple[str, ...] = ()
+    """What does not fit together, one sentence each."""
+    maps: tuple[tuple[str, NDArray[np.float32]], ...] = ()
+    """(name, (h, w) 0..1), upright, brighter where the check saw more."""
+    how_to_read: str = ""
+    when_it_misleads: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Analysis:
     """The whole answer for one file: what `fakelab.analyze` returns."""
 
@@ -279,3 +302,5 @@ class Analysis:
     versions: dict[str, str]
     """FakeLab and the libraries that can change a number."""
     warnings: tuple[str, ...] = ()
+    evidence: tuple[Check, ...] = ()
+    """What the checks that need no network found, in the order shown."""

@@ -11,15 +11,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fakelab.records import LEVEL_WORDS, Analysis, FaceScore, Finding, Kind, Level, PersonScore
+from fakelab.records import LEVEL_WORDS, Analysis, Check, FaceScore, Finding, Kind, Level, PersonScore
 from fakelab.reports import charts, content, words
 
 if TYPE_CHECKING:
+    import numpy as np
     from jinja2 import Template
+    from numpy.typing import NDArray
 
 TEMPLATES = Path(__file__).parent / "templates"
 ROWS_SHOWN = 120
 """Rows of the table behind the lanes; the JSON report has them all."""
+MapAddress = Callable[[Check, str, "NDArray[np.float32]"], str]
+"""address(check, name of its map, the map) -> where the map's picture lies."""
 Pictures = Callable[[Finding, PersonScore, FaceScore], tuple[str, str | None]]
 """pictures(finding, person, face) -> the addresses of its crop and of its heat map."""
 
@@ -74,6 +78,21 @@ class FindingView:
     measured: tuple[tuple[str, str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class CheckView:
+    """One check without a network as shown; `maps` as (title, address of a picture)."""
+
+    key: str
+    title: str
+    state: str
+    sentence: str
+    facts: tuple[tuple[str, str], ...]
+    contradictions: tuple[str, ...]
+    maps: tuple[tuple[str, str], ...]
+    how_to_read: str
+    when_it_misleads: str
+
+
 def write_html(analysis: Analysis, record: Mapping[str, str] | None = None) -> str:
     """The page as text, to be written as UTF-8. All text is escaped, no script runs, nothing is fetched.
 
@@ -98,6 +117,8 @@ def write_html(analysis: Analysis, record: Mapping[str, str] | None = None) -> s
         not_said=words.not_said(analysis.verdict),
         facts=content.facts(analysis.file),
         findings=views,
+        checks=check_views(analysis, embedded_map),
+        checks_title=words.CHECKS_TITLE,
         all_reasons=[(where, reason.text, content.compared(reason)) for where, reason in with_reasons],
         key=key_marks(),
         meanings=meanings(),
@@ -133,6 +154,30 @@ def finding_views(analysis: Analysis, pictures: Pictures | None = None, prefix: 
         _finding_view(finding, analysis, f"{prefix}{number}", pictures or _embedded)
         for number, finding in enumerate(analysis.findings, start=1)
     )
+
+
+def check_views(analysis: Analysis, address: MapAddress, prefix: str = "check") -> tuple[CheckView, ...]:
+    """Every check as a page shows it; `address` says where a map's picture lies."""
+    return tuple(
+        CheckView(
+            f"{prefix}-{check.name}",
+            *words.check_words(check),
+            check.sentence,
+            check.facts,
+            check.contradictions,
+            tuple((name.replace("_", " ").capitalize(), address(check, name, heat)) for name, heat in check.maps),
+            check.how_to_read,
+            check.when_it_misleads,
+        )
+        for check in analysis.evidence
+    )
+
+
+def embedded_map(check: Check, name: str, heat: NDArray[np.float32]) -> str:
+    """A map as a data URI."""
+    from fakelab.reports.pictures import grey, png
+
+    return "data:image/png;base64," + base64.b64encode(png(grey(heat))).decode("ascii")
 
 
 def _embedded(finding: Finding, person: PersonScore, face: FaceScore) -> tuple[str, str | None]:

@@ -17,7 +17,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from fakelab.records import Analysis, FaceScore, Finding, Kind, Level, MediaInfo, PersonScore, Reason, TimeRange
+from fakelab.records import Analysis, Check, FaceScore, Finding, Kind, Level, MediaInfo, PersonScore, Reason, TimeRange
 
 SCHEMA_ID = "fakelab.analysis/1"
 SCHEMA_PATH = Path(__file__).parent / "schema" / "fakelab.analysis-1.json"
@@ -76,6 +76,7 @@ def document(analysis: Analysis) -> Document:
             "reasons": [_reason(each) for each in verdict.reasons],
         },
         "findings": [_finding(each) for each in analysis.findings],
+        "evidence": [_check(each) for each in analysis.evidence],
         "models": [dict(each) for each in analysis.models],
         "timings": {stage: _number(each) for stage, each in analysis.timings.items() if math.isfinite(each)},
         "started": rfc3339(analysis.started),
@@ -229,6 +230,19 @@ def _face(face: FaceScore) -> Document:
         "p_fake": _number(face.p_fake),
     }
     return {**values, "reason": {name: _NOT_FINITE for name, value in values.items() if value is None}}
+
+
+def _check(check: Check) -> Document:
+    return {
+        "name": check.name,
+        "state": check.state,
+        "sentence": check.sentence,
+        "facts": [{"label": label, "value": value} for label, value in check.facts],
+        "contradictions": list(check.contradictions),
+        "maps": [name for name, _ in check.maps],
+        "how_to_read": check.how_to_read,
+        "when_it_misleads": check.when_it_misleads,
+    }
 
 
 def _reason(reason: Reason) -> Document:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fakelab.records import (
     Analysis,
+    Check,
     FaceScore,
     Finding,
     Kind,
@@ -36,6 +37,11 @@ Picture = Callable[[str], NDArray[np.uint8] | None]
 def face_name(detector: str, person: int, number: int, part: str) -> str:
     """The name of a face's kept picture; `part` is `crop` or `map`."""
     return f"{detector}-person{person}-face{number}-{part}.png"
+
+
+def map_name(check: str, name: str) -> str:
+    """The name of a check's kept map."""
+    return f"evidence-{check}-{name}.png"
 
 
 def read_document(doc: Doc, picture: Picture = lambda name: None) -> Analysis:
@@ -63,7 +69,26 @@ def read_document(doc: Doc, picture: Picture = lambda name: None) -> Analysis:
         settings=dict(doc["settings"]),
         versions=dict(doc["versions"]),
         warnings=tuple(doc["warnings"]),
+        evidence=tuple(_check(each, picture) for each in doc.get("evidence", ())),
     )
+
+
+def _check(check: Doc, picture: Picture) -> Check:
+    kept = [(name, picture(map_name(check["name"], name))) for name in check["maps"]]
+    return Check(
+        name=check["name"],
+        state=check["state"],
+        sentence=check["sentence"],
+        facts=tuple((each["label"], each["value"]) for each in check["facts"]),
+        contradictions=tuple(check["contradictions"]),
+        maps=tuple((name, _heat(pixels)) for name, pixels in kept if pixels is not None),
+        how_to_read=check["how_to_read"],
+        when_it_misleads=check["when_it_misleads"],
+    )
+
+
+def _heat(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return pixels.astype(np.float32) / np.float32(255)
 
 
 def _file(file: Doc) -> MediaInfo:
@@ -118,7 +143,7 @@ def _face(face: Doc, picture: Picture) -> FaceScore:
         box=(box[0], box[1], box[2], box[3]),
         logit=_finite(face["logit"]),
         p_fake=_finite(face["p_fake"]),
-        heat_map=None if heat_map is None else heat_map.astype(np.float32) / np.float32(255),
+        heat_map=None if heat_map is None else _heat(heat_map),
         crop=picture("crop"),
     )
 

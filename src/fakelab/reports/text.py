@@ -31,6 +31,7 @@ def write_text(
     lines += _section("What this does not say", _wrapped(words.not_said(analysis.verdict), width, "  "), colour)
     for finding in analysis.findings:
         lines += _section(words.detector_words(finding.detector), list(_finding(finding, width)), colour)
+    lines += _section(words.CHECKS_TITLE, list(_checks(analysis, width)), colour)
     lines += _section("File and model", list(_facts(analysis)), colour)
     if analysis.warnings:
         lines += _section("Warnings", _bullets(list(analysis.warnings), width), colour)
@@ -69,6 +70,14 @@ def _person(finding: Finding, person: PersonScore, known: set[str], width: int) 
     for reason in person.reasons:
         if reason.text not in known:
             yield from _wrapped(reason.text, width, " " * 12)
+
+
+def _checks(analysis: Analysis, width: int) -> Iterator[str]:
+    for check in analysis.evidence:
+        title, state = words.check_words(check)
+        yield from _wrapped(f"{title}: {state}. {check.sentence}", width, "  ", "    ")
+        for sentence in check.contradictions:
+            yield from _wrapped(sentence, width, "    ! ", "      ")
 
 
 def _facts(analysis: Analysis) -> Iterator[str]:

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from fakelab.records import LEVEL_WORDS, Analysis, Finding, Level, PersonScore, Reason, TimeRange, Verdict
+from fakelab.records import LEVEL_WORDS, Analysis, Check, Finding, Level, PersonScore, Reason, TimeRange, Verdict
 
 LEVEL_MEANINGS: dict[Level, str] = {
     Level.STRONG: "The score is above a line that very few genuine test files cross. The error rate beside each"
@@ -22,7 +22,38 @@ LEVEL_MEANINGS: dict[Level, str] = {
 NOT_SHOWN = "This does not show that the file is authentic."
 """Always follows a level of no_evidence_found."""
 
-DETECTOR_WORDS = {"face_video": "Faces in the video", "face_photo": "Faces in the photo"}
+DETECTOR_WORDS = {
+    "face_video": "Faces in the video",
+    "face_photo": "Faces in the photo",
+    "declared": "What the file says of itself",
+}
+CHECK_WORDS = {
+    "provenance": "Content Credentials (C2PA)",
+    "generator_traces": "Traces of a picture generator",
+    "metadata": "Metadata",
+    "jpeg_tables": "JPEG tables",
+    "ela": "Error level (ELA)",
+    "jpeg_ghosts": "JPEG ghosts",
+    "double_compression": "Double compression",
+    "noise": "Noise level",
+    "copy_move": "Copied areas",
+}
+"""A check's name for people who have not read the code."""
+STATE_WORDS = {
+    "none": "None",
+    "valid": "Valid",
+    "untrusted_issuer": "Untrusted issuer",
+    "invalid": "Invalid",
+    "incomplete": "Incomplete",
+    "found": "Found",
+    "none_found": "Nothing found",
+    "noted": "For information",
+    "contradictions": "Contradictions",
+    "map": "A map to look at",
+    "not_applicable": "Not applicable",
+    "failed": "Could not be done",
+}
+CHECKS_TITLE = "Provenance, metadata and compression"
 
 MEASURED: dict[str, tuple[str, str, str]] = {
     "bits_per_pixel": (
@@ -189,6 +220,12 @@ def all_reasons(analysis: Analysis) -> list[tuple[str, Reason]]:
 def detector_words(detector: str) -> str:
     """A detector's name for people who have not read the code."""
     return DETECTOR_WORDS.get(detector, detector.replace("_", " ").capitalize())
+
+
+def check_words(check: Check) -> tuple[str, str]:
+    """A check's title and its state, for people."""
+    title = CHECK_WORDS.get(check.name, check.name.replace("_", " ").capitalize())
+    return title, STATE_WORDS.get(check.state, check.state.replace("_", " ").capitalize())
 
 
 def thresholds(finding: Finding) -> dict[Level, float]:

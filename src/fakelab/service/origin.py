@@ -8,7 +8,7 @@ import platform
 from pathlib import Path
 
 from fakelab.records import Analysis
-from fakelab.reports.read_json import face_name
+from fakelab.reports.read_json import face_name, map_name
 
 
 def who() -> str:
@@ -35,7 +35,7 @@ def hardware() -> str:
 
 
 def pictures(analysis: Analysis) -> dict[str, bytes]:
-    """The faces and heat maps that a report shows, as PNG files by name."""
+    """The faces, heat maps and maps of checks that a report shows, as PNG files by name."""
     from fakelab.reports.pictures import grey, png
 
     files: dict[str, bytes] = {}
@@ -48,6 +48,9 @@ def pictures(analysis: Analysis) -> dict[str, bytes]:
                 ):
                     if pixels is not None:
                         files[face_name(finding.detector, person.person, number, part)] = png(pixels)
+    for check in analysis.evidence:
+        for name, heat in check.maps:
+            files[map_name(check.name, name)] = png(grey(heat))
     return files
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from fakelab.records import Analysis, FaceScore, Finding, Kind, PersonScore
+from fakelab.records import Analysis, Check, FaceScore, Finding, Kind, PersonScore
 from fakelab.reports import content, words
-from fakelab.reports.html import FindingView, finding_views, key_marks, meanings
-from fakelab.reports.read_json import face_name, read_document
+from fakelab.reports.html import CheckView, FindingView, check_views, finding_views, key_marks, meanings
+from fakelab.reports.read_json import face_name, map_name, read_document
 from fakelab.service.runs import Artifact, Run
 from fakelab.web.house import House
 
@@ -49,6 +49,7 @@ class Result:
     not_said: str
     facts: list[tuple[str, str]]
     findings: tuple[FindingView, ...]
+    checks: tuple[CheckView, ...]
     all_reasons: list[tuple[str, str, str]]
     duration_s: float
     stills: tuple[Still, ...]
@@ -78,6 +79,9 @@ def result_of(house: House, run: Run, prefix: str = "f") -> Result:
         over = f"/runs/{run.id}/overlays/{crop.removesuffix('-crop.png')}" if face.heat_map is not None else None
         return f"/api/v1/analyses/{run.id}/artifacts/{crop}", over
 
+    def address(check: Check, name: str, heat: NDArray[np.float32]) -> str:
+        return f"/api/v1/analyses/{run.id}/artifacts/{map_name(check.name, name)}"
+
     level, sentence = words.headline(analysis.verdict)
     faces = [face for finding in analysis.findings for person in finding.people for face in person.faces]
     strongest = max(faces, key=lambda each: each.p_fake, default=None)
@@ -92,6 +96,7 @@ def result_of(house: House, run: Run, prefix: str = "f") -> Result:
         not_said=words.not_said(analysis.verdict),
         facts=content.facts(analysis.file),
         findings=finding_views(analysis, pictures, prefix),
+        checks=check_views(analysis, address, prefix="check" if prefix == "f" else f"check-{prefix}"),
         all_reasons=[(where, each.text, content.compared(each)) for where, each in words.all_reasons(analysis)],
         duration_s=max((content.duration(each, analysis.file) for each in analysis.findings), default=0.0)
         or (analysis.file.duration_s or 0.0),

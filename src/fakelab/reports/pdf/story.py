@@ -25,6 +25,7 @@ def tell(analysis: Analysis, root: Node, seal: Mapping[str, str] | None = None) 
         if finding.people:
             _people(story, finding, analysis)
     _findings(story, analysis)
+    _checks(story, analysis)
     _measured(story, analysis)
     _reading(story, analysis)
     _appendix(story, analysis, seal)
@@ -251,6 +252,30 @@ def _findings(story: Story, analysis: Analysis) -> None:
         ])  # fmt: skip
     header = ("What it looks for", "Result", "Score", "How often it is wrong", "Model")
     story.table([28, 16, 8, 34, 14], header, rows)
+
+
+def _checks(story: Story, analysis: Analysis) -> None:
+    if not analysis.evidence:
+        return
+    story.section(words.CHECKS_TITLE)
+    story.prose(
+        "Checks without a neural network. What a file says of itself can be forged or lost; most genuine pictures that"
+        " circulate have lost it. None of this clears a file. The maps are in the HTML report.",
+        QUIET,
+        8.5,
+        keep=True,
+    )
+    for check in analysis.evidence:
+        title, state = words.check_words(check)
+        story.heading(f"{title}: {state}")
+        story.prose(check.sentence)
+        if check.contradictions:
+            story.bullets(check.contradictions)
+        if check.facts:
+            story.pairs(check.facts, first_share=30)
+        for what, text in (("How to read this. ", check.how_to_read), ("When it misleads. ", check.when_it_misleads)):
+            if text:
+                story.prose(what + text, QUIET, 8.0, 3)
 
 
 def _measured(story: Story, analysis: Analysis) -> None:
