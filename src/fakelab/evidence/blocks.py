@@ -1,0 +1,94 @@
+"""8 x 8 blocks of a picture's luma and their DCT: what the checks of JPEG compression have in common.
+
+Large pictures are sampled on a lattice of whole blocks, so that the cost stays the same and the JPEG grid is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import dctn, idctn
+
+from fakelab.records import Image
+
+SIDE = 8
+MOST_BLOCKS = 24_576
+"""Blocks looked at: all of a picture of 1.5 megapixels."""
+Floats = NDArray[np.float32]
+
+LUMA_50 = np.array(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61], [12, 12, 14, 19, 26, 58, 60, 55], [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62], [18, 22, 37, 56, 68, 109, 103, 77], [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101], [72, 92, 95, 98, 112, 100, 103, 99],
+    ]
+)  # fmt: skip
+"""The luma table that the JPEG standard gives as an example (Annex K), which the IJG's library scales by quality."""
+CHROMA_50 = np.array(
+    [
+        [17, 18, 24, 47, 99, 99, 99, 99], [18, 21, 26, 66, 99, 99, 99, 99], [24, 26, 56, 99, 99, 99, 99, 99],
+        [47, 66, 99, 99, 99, 99, 99, 99], *([99] * 8 for _ in range(4)),
+    ]
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blocks:
+    """Blocks of a picture: `pixels` (rows, columns, 8, 8) luma less 128, and their `dct`, orthonormal as in JPEG."""
+
+    pixels: Floats
+    dct: Floats
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of blocks."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+def luma(image: Image) -> Floats:
+    """The luma of a picture as JPEG stores it, 0..255."""
+    grey: Floats = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return grey
+
+
+def blocks_of(image: Image, shift: tuple[int, int] = (0, 0)) -> Blocks | None:
+    """The whole blocks of an RGB picture from `shift` (rows, columns) on, at most MOST_BLOCKS; None where it has none."""
+    part = image[shift[0] :, shift[1] :]
+    rows, columns = part.shape[0] // SIDE, part.shape[1] // SIDE
+    if rows < 1 or columns < 1:
+        return None
+    step = max(1, int(np.ceil(np.sqrt(rows * columns / MOST_BLOCKS))))
+    whole = part[: rows * SIDE, : columns * SIDE].reshape(rows, SIDE, columns, SIDE, 3)
+    kept = whole[::step, :, ::step]
+    pixels = np.ascontiguousarray(luma(kept).transpose(0, 2, 1, 3)) - np.float32(128)
+    return Blocks(pixels, np.asarray(dctn(pixels, axes=(2, 3), norm="ortho", workers=1), np.float32))
+
+
+def scaled_table(quality: int, base: NDArray[np.int_] = LUMA_50) -> Floats:
+    """The IJG library's (8, 8) table for a quality of 1..100."""
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    return np.clip((base * scale + 50) // 100, 1, 255).astype(np.float32)
+
+
+def rounded(dct: Floats, table: Floats) -> Floats:
+    """Coefficients after a quantisation with `table`."""
+    return np.asarray(np.round(dct / table) * table, np.float32)
+
+
+def pixels_of(dct: Floats) -> Floats:
+    """The blocks that coefficients stand for."""
+    return np.asarray(idctn(dct, axes=(2, 3), norm="ortho", workers=1), np.float32)
+
+
+def smooth(values: Floats, side: int) -> Floats:
+    """The mean over side x side neighbours."""
+    return np.asarray(cv2.blur(values.astype(np.float32), (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
+
+
+def stretched(values: Floats, low: float, high: float) -> Floats:
+    """Values as 0..1 with `low` as 0 and `high` as 1."""
+    span = max(high - low, 1e-6)
+    return np.clip((np.nan_to_num(values) - low) / span, 0, 1).astype(np.float32)
