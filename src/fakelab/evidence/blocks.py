@@ -1,6 +1,6 @@
 """8 x 8 blocks of a picture's luma and their DCT: what the checks of JPEG compression have in common.
 
-Large pictures are sampled on a lattice of whole blocks, so that the cost stays the same and the JPEG grid is kept.
+A large picture comes thinned out to tiles of 16 x 16 pixels (see `traces.Tiles`), which keeps the grid.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dctn, idctn
 
+from fakelab.evidence.traces import TILE_PX
 from fakelab.records import Image
 
 SIDE = 8
-MOST_BLOCKS = 24_576
-"""Blocks looked at: all of a picture of 1.5 megapixels."""
+OFF_GRID = ((4, 4), (3, 5), (5, 3), (4, 2))
+"""Where blocks are cut in a tile, rows and columns."""
 Floats = NDArray[np.float32]
 
 LUMA_50 = np.array(
@@ -54,17 +55,26 @@ def luma(image: Image) -> Floats:
     return grey
 
 
-def blocks_of(image: Image, shift: tuple[int, int] = (0, 0)) -> Blocks | None:
-    """The whole blocks of an RGB picture from `shift` (rows, columns) on, at most MOST_BLOCKS; None where it has none."""
-    part = image[shift[0] :, shift[1] :]
-    rows, columns = part.shape[0] // SIDE, part.shape[1] // SIDE
+def blocks_of(image: Image) -> Blocks | None:
+    """The whole blocks of an RGB picture, in JPEG's grid; None where it has none."""
+    rows, columns = image.shape[0] // SIDE, image.shape[1] // SIDE
     if rows < 1 or columns < 1:
         return None
-    step = max(1, int(np.ceil(np.sqrt(rows * columns / MOST_BLOCKS))))
-    whole = part[: rows * SIDE, : columns * SIDE].reshape(rows, SIDE, columns, SIDE, 3)
-    kept = whole[::step, :, ::step]
-    pixels = np.ascontiguousarray(luma(kept).transpose(0, 2, 1, 3)) - np.float32(128)
-    return Blocks(pixels, np.asarray(dctn(pixels, axes=(2, 3), norm="ortho", workers=1), np.float32))
+    return _blocks(image[: rows * SIDE, : columns * SIDE].reshape(rows, SIDE, columns, SIDE, 3))
+
+
+def off_grid(image: Image) -> Blocks | None:
+    """Blocks off JPEG's grid, four in each tile of 16 x 16: as if the picture had never been quantised."""
+    rows, columns = image.shape[0] // TILE_PX, image.shape[1] // TILE_PX
+    if rows < 1 or columns < 1:
+        return None
+    tiles = image[: rows * TILE_PX, : columns * TILE_PX].reshape(rows, TILE_PX, columns, TILE_PX, 3)
+    return _blocks(np.concatenate([tiles[:, y : y + SIDE, :, x : x + SIDE] for y, x in OFF_GRID]))
+
+
+def _blocks(cells: Image) -> Blocks:
+    pixels = np.ascontiguousarray(luma(cells).transpose(0, 2, 1, 3)) - np.float32(128)
+    return Blocks(pixels, np.asarray(dctn(pixels, axes=(2, 3), norm="ortho"), np.float32))
 
 
 def scaled_table(quality: int, base: NDArray[np.int_] = LUMA_50) -> Floats:
@@ -80,7 +90,7 @@ def rounded(dct: Floats, table: Floats) -> Floats:
 
 def pixels_of(dct: Floats) -> Floats:
     """The blocks that coefficients stand for."""
-    return np.asarray(idctn(dct, axes=(2, 3), norm="ortho", workers=1), np.float32)
+    return np.asarray(idctn(dct, axes=(2, 3), norm="ortho"), np.float32)
 
 
 def smooth(values: Floats, side: int) -> Floats:
