@@ -6,10 +6,12 @@ import dataclasses
 import importlib.metadata
 import platform
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fakelab.errors import UsageError
 from fakelab.records import Analysis, Finding, Kind, Level, ModelCard, Progress
 from fakelab.settings import Settings, read_settings
 
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
     from fakelab.media import Density, Media
     from fakelab.models.runtime import FaceModel
 
-LIBRARIES = ("numpy", "opencv-python-headless", "av", "pillow", "onnxruntime", "scipy")
+LIBRARIES = ("c2pa-python", "numpy", "opencv-python-headless", "av", "pillow", "onnxruntime", "scipy")
 """What can change a number, and is therefore written into every record."""
 
 KEPT_BACK = (
     *("data_dir", "database", "history", "keep_faces", "host", "port", "hosts", "jobs", "queue_limit"),
-    *("upload_mb", "rate", "retention_days", "watch", "webhooks"),
+    *("upload_mb", "rate", "retention_days", "trust_list", "watch", "webhooks"),
     *("oidc_issuer", "oidc_client", "oidc_secret", "oidc_role"),
 )
 """Settings that are about this machine, not about the answer."""
@@ -64,21 +66,31 @@ def analyze(
     model_folder(chosen.model)
     finder_called(chosen.finder)
     limits = Limits(memory_mb=chosen.memory_mb, cpu_s=chosen.cpu_s, wall_s=chosen.wall_s, pixels=chosen.pixels)
+    anchors = _anchors(chosen)
     tell("open", 0, None)
-    with open_media(path, limits, threads=chosen.threads or 2) as media:
+    from fakelab.evidence import examine
+
+    with (
+        ThreadPoolExecutor(1, "fakelab-evidence") as beside,
+        open_media(path, limits, threads=chosen.threads or 2) as media,
+    ):
+        examined = beside.submit(examine, path, limits, anchors)
         timings["open_s"] = time.perf_counter() - clock
         tell("model", 0, None)
         face_model = _model(chosen)
         timings["model_s"] = time.perf_counter() - clock - timings["open_s"]
-        findings = (_find(media, face_model, chosen, tell),)
+        found = _find(media, face_model, chosen, tell)
+        evidence = examined.result()
         warnings = media.warnings
         info = dataclasses.replace(media.info, phash=tuple(media.phash))
     timings["total_s"] = time.perf_counter() - clock
     timings["analysis_s"] = timings["total_s"] - timings["open_s"] - timings["model_s"]
     tell("done", 1, 1)
 
-    from fakelab.verdict import verdict_of
+    from fakelab.verdict import declared, verdict_of
 
+    prior_odds = chosen.prior or 0.5
+    findings = (found, *(declared(each.code, each.detail, prior_odds) for each in evidence.statements))
     return Analysis(
         file=info,
         verdict=verdict_of(findings),
@@ -89,6 +101,7 @@ def analyze(
         settings=shown_settings(chosen),
         versions=versions(),
         warnings=tuple(warnings),
+        evidence=evidence.checks,
     )
 
 
@@ -98,6 +111,18 @@ def _chosen(settings: Settings | None, **given: Any) -> Settings:
         return read_settings(**flags)
     # Not through the environment again: these settings are resolved.
     return settings.model_copy(update=read_settings(**flags).model_dump(include=set(flags))) if flags else settings
+
+
+def _anchors(settings: Settings) -> str:
+    """The certificate authorities whose credentials count as trusted, as PEM. Raises UsageError."""
+    if settings.trust_list is None:
+        return ""
+    try:
+        return settings.trust_list.read_text(encoding="ascii", errors="replace")
+    except OSError as error:
+        raise UsageError(
+            "the list of trusted issuers cannot be read", error.strerror or "read error", "Check FAKELAB_TRUST_LIST."
+        ) from error
 
 
 def _find(media: Media, model: FaceModel, settings: Settings, tell: Progress) -> Finding:

@@ -74,6 +74,11 @@ class Settings(BaseSettings):
     cpu_s: int = _setting(600, "Processor time that decoding one file may take, in seconds.", ge=1)
     wall_s: float = _setting(900.0, "Time that may pass while one file is decoded, in seconds.", gt=0)
     pixels: int = _setting(100_000_000, "Width x height above which a photo or a frame is refused.", ge=1)
+    trust_list: Path | None = _setting(
+        None,
+        "PEM file of the certificate authorities whose Content Credentials (C2PA) count as trusted.",
+        shown="not set",
+    )
     data_dir: Path = _setting(
         _data_dir,
         "Folder for what FakeLab keeps between runs: the history, its files, the key that signs reports.",

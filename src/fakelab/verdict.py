@@ -47,6 +47,9 @@ REASONS: dict[str, str] = {
     "above_moderate": "The score is above the line for moderate evidence, below that for strong.",
     "below_all": "No face scored above the lines for evidence.",
     "unreadable": "The file could not be read: {detail}",
+    "declared_generated": "A valid, trusted signature vouches for this: {detail}",
+    "declared_composite": "A valid, trusted signature vouches for this: {detail}",
+    "stated_generated": "{detail}",
     "no_detector": "FakeLab has no detector for this kind of file yet.",
 }
 """Every reason by its code: the sentence that is shown, with what was measured and the limit."""
@@ -57,6 +60,13 @@ FILE_GATE_CODES = ("few_colours", "many_people", "low_bitrate")
 """The reasons that put the whole file outside."""
 PALETTES = {"gif": 256}
 """Containers whose pictures have few colours, and how many."""
+DECLARED: dict[str, tuple[Level, float]] = {
+    "declared_generated": (Level.STRONG, 0.99),
+    "declared_composite": (Level.MODERATE, 0.9),
+    "stated_generated": (Level.MODERATE, 0.9),
+}
+"""What a file can declare of its own making -> level and p_fake. The numbers stand for a statement and were not
+measured. Only a valid credential of a trusted issuer is strong: anyone can write the rest into any file."""
 NOT_SAID: dict[Level, str] = {
     Level.STRONG: "This does not show who changed what, or why. Some genuine files score as high: see the error rate.",
     Level.MODERATE: "This is a hint, not a finding: genuine files score like this, too. See the error rate.",
@@ -294,6 +304,19 @@ def decide(
 def _unremarkable_and_gated(person: PersonScore) -> bool:
     codes = [each.code for each in person.reasons]
     return codes[0] in GATE_CODES and codes[-1] in ("below_all", "unsure")
+
+
+def declared(code: str, detail: str, prior: float = 0.5) -> Finding:
+    """The finding from what a file declares of its own making; `code` is one of `DECLARED`, `detail` the sentence."""
+    level, p = DECLARED[code]
+    return Finding(
+        detector="declared",
+        looks_for="What the file itself declares of how it was made: credentials, AI fields, names of generators.",
+        level=level,
+        p_fake=p_fake(log_odds(p), 1, prior),
+        reasons=(reason(code, detail=detail),),
+        error_rate="Not measured: this is a statement in the file, and the score only stands for its weight.",
+    )
 
 
 def verdict_of(findings: Sequence[Finding]) -> Verdict:

@@ -148,9 +148,10 @@ def _result(row: dict[str, str], analysis: Analysis) -> dict[str, Any]:
     return {
         **row,
         "kind": analysis.file.kind.value,
-        "level": analysis.verdict.level.value,
-        "p_fake": analysis.verdict.p_fake,
-        "reasons": [each.code for each in analysis.verdict.reasons],
+        # The detector's own answer: what a file declares of itself is no merit of the model that is measured.
+        "level": finding.level.value,
+        "p_fake": finding.p_fake,
+        "reasons": [each.code for each in finding.reasons],
         "logit": judged[0].logit if judged else None,
         "faces": [[round(each.time_s, 3), round(each.logit, 4)] for each in judged[0].faces] if judged else [],
         "people": int(finding.measured.get("people_judged", 0)),

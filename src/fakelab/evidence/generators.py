@@ -57,7 +57,9 @@ def check_generators(traces: Traces) -> tuple[Check, tuple[Statement, ...]]:
     facts = tuple((label, value) for label, value, _ in rows)
     named = list(dict.fromkeys(tool for _, _, tool in rows if tool))
     if not rows:
-        return Check("generator_traces", "none_found", "The file names no picture generator.", (), (), (), HOW, MISLEADS), ()
+        return Check(
+            "generator_traces", "none_found", "The file names no picture generator.", (), (), (), HOW, MISLEADS
+        ), ()
     if not named:
         sentence = "The file states how the picture came about, without naming a generator."
         return Check("generator_traces", "noted", sentence, facts, (), (), HOW, MISLEADS), ()

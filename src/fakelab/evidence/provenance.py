@@ -1,4 +1,4 @@
-"""Content Credentials (C2PA): who signed what about this file, and does it still hold?
+"""Content Credentials (C2PA): who signed what about this file, and whether it still holds.
 
 The C2PA library parses untrusted bytes, so it runs in the confined child (see `fakelab.media.traces_child`), without
 files, network or OCSP; here its report is judged. A signature proves who made a statement, never that it is true.
@@ -63,7 +63,7 @@ MISLEADS = (
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a file says of its own making: `code` is one of `verdict.DECLARED`, `detail` the sentence that says where."""
+    """What a file says of its own making: `code` is one of `verdict.DECLARED`, `detail` a sentence."""
 
     code: str
     detail: str
@@ -109,12 +109,16 @@ def _judged(report: dict[str, Any]) -> tuple[Check, tuple[Statement, ...]]:
             state, sentence = "valid", f"Signed by {issuer}, a trusted issuer; nothing was changed since."
         case "Valid":
             state = "untrusted_issuer"
-            sentence = f"Signed in the name of {issuer}, and not changed since; the issuer is not on your list of trust."
+            sentence = (
+                f"Signed in the name of {issuer}, and not changed since; the issuer is not on your list of trust."
+            )
         case _:
             state, sentence = "invalid", f"Signed in the name of {issuer}, but the credential does not hold."
     against = list(dict.fromkeys(_fault(code) for code in codes if "untrusted" not in code))
     if bad_sources:
-        against.append("The credential of a source file does not hold: " + ", ".join(sorted(set(bad_sources))[:4]) + ".")
+        against.append(
+            "The credential of a source file does not hold: " + ", ".join(sorted(set(bad_sources))[:4]) + "."
+        )
     facts = [("Issuer", issuer), ("Signed", time or "no trusted time is stated"), ("Made with", _generator(active))]
     facts += [("Title", said(active.get("title")))]
     facts += [("Actions", ", ".join(_actions(active)[:MOST_SHOWN]))]
@@ -205,7 +209,9 @@ def _pointer(traces: Traces) -> str:
     """The address of a credential kept elsewhere, from XMP; empty where there is none."""
     packets = traces.tags.get("xmp")
     for packet in packets if isinstance(packets, list) else ():
-        if isinstance(packet, str) and (found := re.search(r'dcterms:provenance\s{0,9}[=>]\s{0,9}"?([^"<]{1,500})', packet)):
+        if isinstance(packet, str) and (
+            found := re.search(r'dcterms:provenance\s{0,9}[=>]\s{0,9}"?([^"<]{1,500})', packet)
+        ):
             return said(found.group(1))
     return ""
 
@@ -218,7 +224,5 @@ def _incomplete(pointer: str) -> Check:
     )
 
 
-def _check(
-    state: str, sentence: str, facts: tuple[tuple[str, str], ...] = (), against: tuple[str, ...] = ()
-) -> Check:
+def _check(state: str, sentence: str, facts: tuple[tuple[str, str], ...] = (), against: tuple[str, ...] = ()) -> Check:
     return Check("provenance", state, sentence, facts, against, how_to_read=HOW, when_it_misleads=MISLEADS)

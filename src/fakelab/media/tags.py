@@ -82,7 +82,8 @@ def xmp(file: BinaryIO) -> list[str]:
     if size > EDGE_BYTES:
         file.seek(max(EDGE_BYTES, size - EDGE_BYTES))
         data += file.read(EDGE_BYTES)
-    found, at = [], 0
+    found: list[str] = []
+    at = 0
     while len(found) < 4 and (start := data.find(b"<x:xmpmeta", at)) >= 0:
         end = data.find(b"</x:xmpmeta>", start, start + MOST_XMP)
         if end < 0:

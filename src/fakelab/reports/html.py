@@ -234,7 +234,6 @@ def _finding_view(finding: Finding, analysis: Analysis, key: str, pictures: Pict
     note = words.others(rest) if rest else ""
     rows = _rows(ordered) if duration_s else []
     version = {model.get("name"): model.get("version", "") for model in analysis.models}.get(finding.model, "")
-    failed = f"; {finding.frames_failed} could not be decoded" if finding.frames_failed else ""
     file = analysis.file
     mapped = file.kind is Kind.PHOTO and len(ordered) > 1 and file.width_px and file.height_px
     return FindingView(
@@ -244,8 +243,7 @@ def _finding_view(finding: Finding, analysis: Analysis, key: str, pictures: Pict
         level=LEVEL_WORDS[finding.level],
         score=words.percent(finding.p_fake),
         model=f"{finding.model} {version}".strip() if finding.model else "–",
-        looked_at=f"{words.count(finding.frames_sampled, 'frame', 'frames')},"
-        f" {words.count(finding.faces_found, 'face', 'faces')}{failed}",
+        looked_at=words.looked_at(finding),
         people=views[:open_count],
         folded=views[open_count:],
         folded_note=note,

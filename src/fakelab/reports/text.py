@@ -53,7 +53,8 @@ def _finding(finding: Finding, width: int) -> Iterator[str]:
         yield f"  Suspicious: {words.spans(finding.suspicious)}"
     sampled = words.count(finding.frames_sampled, "frame", "frames")
     failed = f", {finding.frames_failed} more could not be decoded" if finding.frames_failed else ""
-    yield f"  Looked at: {sampled}, {words.count(finding.faces_found, 'face', 'faces')} found{failed}"
+    if finding.detector != "declared":
+        yield f"  Looked at: {sampled}, {words.count(finding.faces_found, 'face', 'faces')} found{failed}"
     yield from _wrapped(f"Error rate: {finding.error_rate or 'not stated by the model'}", width, "  ")
 
 
@@ -73,11 +74,16 @@ def _person(finding: Finding, person: PersonScore, known: set[str], width: int) 
 
 
 def _checks(analysis: Analysis, width: int) -> Iterator[str]:
+    drawn = [words.check_words(check)[0] for check in analysis.evidence if check.state == "map"]
     for check in analysis.evidence:
+        if check.state == "map":
+            continue
         title, state = words.check_words(check)
         yield from _wrapped(f"{title}: {state}. {check.sentence}", width, "  ", "    ")
         for sentence in check.contradictions:
             yield from _wrapped(sentence, width, "    ! ", "      ")
+    if drawn:
+        yield from _wrapped(f"Maps, in the HTML report: {', '.join(drawn)}.", width, "  ", "    ")
 
 
 def _facts(analysis: Analysis) -> Iterator[str]:

@@ -222,6 +222,14 @@ def detector_words(detector: str) -> str:
     return DETECTOR_WORDS.get(detector, detector.replace("_", " ").capitalize())
 
 
+def looked_at(finding: Finding) -> str:
+    """What a detector looked at, such as ``32 frames, 31 faces``."""
+    if finding.detector == "declared":
+        return "credentials and metadata"
+    failed = f"; {finding.frames_failed} could not be decoded" if finding.frames_failed else ""
+    return f"{count(finding.frames_sampled, 'frame', 'frames')}, {count(finding.faces_found, 'face', 'faces')}{failed}"
+
+
 def check_words(check: Check) -> tuple[str, str]:
     """A check's title and its state, for people."""
     title = CHECK_WORDS.get(check.name, check.name.replace("_", " ").capitalize())

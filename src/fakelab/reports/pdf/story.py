@@ -235,15 +235,11 @@ def _findings(story: Story, analysis: Analysis) -> None:
     story.section("Findings")
     rows: list[Sequence[str | Sequence[Span]]] = []
     for finding in analysis.findings:
-        looked = f"{words.count(finding.frames_sampled, 'frame', 'frames')}, " + words.count(
-            finding.faces_found, "face", "faces"
-        )
-        failed = f"; {finding.frames_failed} could not be decoded" if finding.frames_failed else ""
         rows.append([
             [
                 Span(f"{words.detector_words(finding.detector)}. ", True, INK),
                 Span(finding.looks_for, colour=INK),
-                Span(f" Looked at {looked}{failed}.", colour=QUIET),
+                Span(f" Looked at {words.looked_at(finding)}.", colour=QUIET),
             ],
             LEVEL_WORDS[finding.level],
             words.percent(finding.p_fake),
