@@ -146,7 +146,9 @@ def photo(size: tuple[int, int] = (160, 120), form: str = "JPEG") -> bytes:
     columns, rows = np.meshgrid(np.linspace(0, 7, size[0]), np.linspace(0, 5, size[1]))
     waves = np.stack([np.sin(columns), np.cos(rows), np.sin(columns + rows)], axis=2)
     buffer = io.BytesIO()
-    Image.fromarray((127 + 90 * waves).astype(np.uint8)).save(buffer, form, **({"quality": 90} if form == "JPEG" else {}))
+    Image.fromarray((127 + 90 * waves).astype(np.uint8)).save(
+        buffer, form, **({"quality": 90} if form == "JPEG" else {})
+    )
     return buffer.getvalue()
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dctn, idctn
+from scipy.fft import dctn
 
 from fakelab.evidence.traces import TILE_PX
 from fakelab.records import Image
@@ -18,6 +18,8 @@ from fakelab.records import Image
 SIDE = 8
 OFF_GRID = ((4, 4), (3, 5), (5, 3), (4, 2))
 """Where blocks are cut in a tile, rows and columns."""
+MOST_TILES = 1600
+"""Tiles from which blocks off the grid are taken: enough for a histogram."""
 Floats = NDArray[np.float32]
 
 LUMA_50 = np.array(
@@ -68,7 +70,8 @@ def off_grid(image: Image) -> Blocks | None:
     rows, columns = image.shape[0] // TILE_PX, image.shape[1] // TILE_PX
     if rows < 1 or columns < 1:
         return None
-    tiles = image[: rows * TILE_PX, : columns * TILE_PX].reshape(rows, TILE_PX, columns, TILE_PX, 3)
+    step = int(np.ceil(np.sqrt(max(1, rows * columns / MOST_TILES))))
+    tiles = image[: rows * TILE_PX, : columns * TILE_PX].reshape(rows, TILE_PX, columns, TILE_PX, 3)[::step, :, ::step]
     return _blocks(np.concatenate([tiles[:, y : y + SIDE, :, x : x + SIDE] for y, x in OFF_GRID]))
 
 
@@ -83,22 +86,11 @@ def scaled_table(quality: int, base: NDArray[np.int_] = LUMA_50) -> Floats:
     return np.clip((base * scale + 50) // 100, 1, 255).astype(np.float32)
 
 
-def rounded(dct: Floats, table: Floats) -> Floats:
+def rounded(dct: Floats, table: Floats | np.float32) -> Floats:
     """Coefficients after a quantisation with `table`."""
     return np.asarray(np.round(dct / table) * table, np.float32)
-
-
-def pixels_of(dct: Floats) -> Floats:
-    """The blocks that coefficients stand for."""
-    return np.asarray(idctn(dct, axes=(2, 3), norm="ortho"), np.float32)
 
 
 def smooth(values: Floats, side: int) -> Floats:
     """The mean over side x side neighbours."""
     return np.asarray(cv2.blur(values.astype(np.float32), (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
-
-
-def stretched(values: Floats, low: float, high: float) -> Floats:
-    """Values as 0..1 with `low` as 0 and `high` as 1."""
-    span = max(high - low, 1e-6)
-    return np.clip((np.nan_to_num(values) - low) / span, 0, 1).astype(np.float32)

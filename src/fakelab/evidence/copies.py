@@ -60,7 +60,7 @@ def copies_in(image: Image) -> Copies:
 def _pairs(grey: NDArray[np.uint8]) -> tuple[Floats, Floats]:
     """Points and their twins elsewhere in the picture, (n, 2) each."""
     empty = np.empty((0, 2), np.float32)
-    points, features = cv2.SIFT_create(nfeatures=POINTS, contrastThreshold=0.02).detectAndCompute(grey, None)
+    points, features = cv2.SIFT.create(nfeatures=POINTS, contrastThreshold=0.02).detectAndCompute(grey, None)
     if features is None or len(points) < 2 * FEWEST:
         return empty, empty
     places = np.array([each.pt for each in points], np.float32)
@@ -84,7 +84,7 @@ def _movement(starts: Floats, ends: Floats) -> tuple[NDArray[np.float64] | None,
     if found is None or inside is None:
         return None, none
     scale = float(np.hypot(found[0, 0], found[1, 0]))
-    return (found, inside.ravel() > 0) if 0.4 < scale < 2.5 else (None, none)
+    return (np.asarray(found, np.float64), inside.ravel() > 0) if 0.4 < scale < 2.5 else (None, none)
 
 
 def _same(grey: Floats, movement: NDArray[np.float64]) -> Floats:
@@ -94,7 +94,7 @@ def _same(grey: Floats, movement: NDArray[np.float64]) -> Floats:
     valid = cv2.warpAffine(
         np.ones_like(grey), movement, (width, height), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     )
-    alike = _correlation(grey, there) * (valid > 0)
+    alike = _correlation(grey, np.asarray(there, np.float32)) * (valid > 0)
     moved = movement - np.eye(2, 3)
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     far = np.hypot(

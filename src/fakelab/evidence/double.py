@@ -1,4 +1,4 @@
-"""Was a JPEG compressed twice in the same grid, how coarsely the first time, and which blocks only once?
+"""Whether a JPEG was compressed twice in the same grid, how coarsely the first time, and which blocks only once.
 
 A second quantisation of coefficients that were quantised before leaves gaps and peaks in their histograms. What the
 histogram would be after one compression is learnt from the picture itself, cut four pixels off its grid.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fakelab.evidence.blocks import LUMA_50, Blocks, Floats, blocks_of, off_grid, scaled_table, smooth
+from fakelab.evidence.blocks import LUMA_50, Blocks, Floats, blocks_of, off_grid, rounded, scaled_table, smooth
 from fakelab.records import Image
 
 CELLS = ((0, 1), (1, 0), (2, 0), (1, 1), (0, 2), (0, 3), (1, 2), (2, 1), (3, 0), (4, 0), (3, 1), (2, 2))
@@ -31,7 +31,7 @@ FEWEST_BLOCKS = 400
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Double:
-    """Traces of an earlier compression: `gain` is 0 without; `heat` (rows, columns) is higher for blocks without them."""
+    """Traces of an earlier compression: `gain` is 0 without; `heat` (rows, columns) is high for blocks without them."""
 
     gain: float
     found: bool
@@ -80,7 +80,7 @@ def _frequency(
     for first in range(2, COARSEST):
         if first == round(step):
             continue
-        twice = (1 - TINY) * _shares(_values(np.round(raw / first) * first, step), 0.0) + TINY * once
+        twice = (1 - TINY) * _shares(_values(rounded(raw, np.float32(first)), step), 0.0) + TINY * once
         gain = float((seen * (np.log(twice) - np.log(once))).sum() / max(1, seen.sum()))
         if gain > best:
             best, chosen, model = gain, first, twice
@@ -99,5 +99,3 @@ def _quality(earlier: dict[tuple[int, int], int]) -> int | None:
     }
     best = min(apart, key=lambda quality: apart[quality])
     return best if apart[best] < 0.15 else None
-
-

@@ -19,7 +19,7 @@ from fakelab.media import boxes, tags
 from fakelab.media.photo import PhotoReader, open_image, orientation_of, to_rgb
 from fakelab.media.wire import Job, Message
 
-SMALL_PX = 320
+SMALL_PX = 640
 STRIP_ROWS = 256
 MOST_JSON = 1 << 23
 MIME = {
