@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from fakelab.evidence import compression as c
+from fakelab.evidence.double import double_compression
 from fakelab.evidence.traces import Traces, read_traces
 from fakelab.media import Limits
 
@@ -23,11 +24,13 @@ def maps_of(traces: Traces) -> dict[str, np.ndarray]:
     """Every check's raw map."""
     assert traces.tiles is not None
     image = traces.tiles.image
-    table = (traces.tag("jpeg").get("tables") or {}).get("0") or list(c.LUMA_50)
+    table = np.array(traces.tag("jpeg")["tables"]["0"]).reshape(8, 8)
+    double = double_compression(image, table)
+    assert double is not None
     return {
         "ela": c.ela(image),
         "jpeg_ghosts": c.ghosts(image),
-        "double_compression": c.double_quantisation(image, table)[0],
+        "double_compression": double.heat,
         "noise": c.noise(image),
     }
 

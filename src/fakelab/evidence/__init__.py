@@ -11,6 +11,7 @@ from fakelab.records import Check, Kind
 
 if TYPE_CHECKING:
     from fakelab.evidence.provenance import Statement
+    from fakelab.evidence.traces import Traces
     from fakelab.media import Limits
 
 MOST_WALL_S = 60.0
@@ -41,6 +42,11 @@ def examine(path: str | os.PathLike[str], limits: Limits, anchors: str = "") -> 
         return Evidence((Check("metadata", "failed", f"What the file carries could not be read: {error}."),))
     except ImportError as error:
         return Evidence((Check("provenance", "failed", f"A library is missing: {error}."),))
+    return judge_all(traces)
+
+
+def judge_all(traces: Traces) -> Evidence:
+    """Every check that fits what the file carries."""
     from fakelab.evidence.generators import check_generators
     from fakelab.evidence.metadata import check_metadata
     from fakelab.evidence.pictures import check_pictures, guarded

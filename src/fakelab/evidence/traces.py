@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,27 +75,31 @@ def read_traces(path: str | os.PathLike[str], limits: Limits, anchors: str = "")
 
     Raises what `open_media` raises, and MalformedError where the child answered with nonsense.
     """
+    with open_media(path, limits, task="traces") as media:
+        return gathered(media.info, media.parts({"trust_anchors": anchors, "rows": True}))
+
+
+def gathered(info: MediaInfo, parts: Iterable[tuple[Message, bytes]]) -> Traces:
+    """The traces in the parts that the child sent. Raises MalformedError."""
     credentials: Message = {}
     tags: Message = {}
     pictures: dict[str, Image] = {}
-    with open_media(path, limits, task="traces") as media:
-        info = media.info
-        step = 1
-        while (info.width_px or 0) * (info.height_px or 0) > MOST_PIXELS * step * step:
-            step += 1
-        rows = _Rows(step)
-        for message, data in media.parts({"trust_anchors": anchors, "rows": True}):
-            match message.get("what"):
-                case "c2pa":
-                    credentials = _document(data)
-                case "tags":
-                    tags = _document(data)
-                case "small" | "thumbnail" as what:
-                    pictures[what] = _picture(message, data)
-                case "rows":
-                    rows.add(_picture(message, data))
-                case _:
-                    raise MalformedError("a part that was not asked for")
+    step = 1
+    while (info.width_px or 0) * (info.height_px or 0) > MOST_PIXELS * step * step:
+        step += 1
+    rows = _Rows(step)
+    for message, data in parts:
+        match message.get("what"):
+            case "c2pa":
+                credentials = _document(data)
+            case "tags":
+                tags = _document(data)
+            case "small" | "thumbnail" as what:
+                pictures[what] = _picture(message, data)
+            case "rows":
+                rows.add(_picture(message, data))
+            case _:
+                raise MalformedError("a part that was not asked for")
     tiles = Tiles(np.concatenate(rows.kept), step) if rows.kept else None
     return Traces(info, credentials, tags, pictures.get("small"), pictures.get("thumbnail"), tiles)
 

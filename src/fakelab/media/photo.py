@@ -112,7 +112,7 @@ def open_image(job: Job) -> Any:
     job.file.seek(0)
     try:
         image = Image.open(cast(BinaryIO, _Plain(job.file)), formats=PILLOW_FORMATS[job.container])
-    except UnidentifiedImageError as error:
+    except (UnidentifiedImageError, KeyError) as error:  # Pillow knows the name MPO, but no opener for it
         raise _damaged("its header could not be read") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise _damaged(str(error)) from error

@@ -38,7 +38,7 @@ What is what
 report.html   the report to read in a browser; it loads nothing from anywhere
 report.pdf    the same to print and to file
 report.json   the same for machines, in the published schema fakelab.analysis/1
-{faces}{seal}{media}SHA256SUMS    the SHA-256 of everything here but itself
+{faces}{maps}{seal}{media}SHA256SUMS    the SHA-256 of everything here but itself
 
 How to verify
 -------------
@@ -56,6 +56,10 @@ _FACES_LINE = """\
 faces/        the faces that were kept, PNG without loss. DETECTOR/person-N/TIMEs-face.png is the face as the network
               saw it, -heat.png the heat map over it (brighter = where the network saw traces; it can mislead), and
               -map.png the map alone, one pixel for each of its cells, 0 black to 1 white
+"""
+_MAPS_LINE = """\
+maps/         the maps of the checks of compression, PNG without loss, 0 black to 1 white; report.html says how to read
+              each, and when it misleads
 """
 
 
@@ -83,6 +87,7 @@ def _parts(analysis: Analysis, seal: Mapping[str, str] | None, media: str) -> It
     from fakelab.reports.html import write_html
     from fakelab.reports.json_report import write_json
     from fakelab.reports.pdf import write_pdf
+    from fakelab.reports.pictures import grey, png
 
     yield "README.txt", _readme(analysis, bool(seal), media).encode()
     yield "report.html", write_html(analysis).encode()
@@ -91,6 +96,9 @@ def _parts(analysis: Analysis, seal: Mapping[str, str] | None, media: str) -> It
     if seal:
         yield "seal.json", (json.dumps(dict(seal), indent=2, sort_keys=True) + "\n").encode()
     yield from sorted(_faces(analysis), key=lambda part: part[0])
+    for check in analysis.evidence:
+        for name, heat in check.maps:
+            yield f"maps/{_file_name(check.name)}-{_file_name(name)}.png", png(grey(heat))
 
 
 def _faces(analysis: Analysis) -> Iterator[tuple[str, bytes]]:
@@ -165,6 +173,7 @@ def _readme(analysis: Analysis, sealed: bool, media: str) -> str:
         score=score,
         not_said=textwrap.fill(f"What this does not say: {words.safe(words.not_said(analysis.verdict))}", 110),
         faces=_FACES_LINE if _has_faces(analysis) else "",
+        maps=_MAPS_LINE if any(check.maps for check in analysis.evidence) else "",
         seal="seal.json     what signs the report\n" if sealed else "",
         media=f"{media}\n              the file that was analysed\n" if media else "",
     )
