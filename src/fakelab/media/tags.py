@@ -5,13 +5,14 @@ A place is never read: of a position only that there is one. Every text is cut, 
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from PIL import Image, IptcImagePlugin
+from PIL import Image, IptcImagePlugin, TiffImagePlugin
 
 from fakelab.media.wire import Message
 
@@ -30,7 +31,7 @@ EXIF_IFD = {
     0x829D: "FNumber", 0x8827: "ISOSpeedRatings", 0x920A: "FocalLength", 0x9286: "UserComment",
     0xA420: "ImageUniqueID",
 }  # fmt: skip
-GPS_IFD, EXIF_POINTER, THUMBNAIL_IFD = 0x8825, 0x8769, 1
+GPS_IFD, EXIF_POINTER = 0x8825, 0x8769
 GPS_LATITUDE, GPS_DATE, MAKER_NOTE = 2, 29, 0x927C
 IPTC = {
     (2, 65): "OriginatingProgram", (2, 70): "ProgramVersion", (2, 55): "DateCreated", (2, 80): "Byline",
@@ -58,11 +59,18 @@ def exif(image: Any) -> Message:
 
 def thumbnail(image: Any) -> bytes:
     """The JPEG embedded in EXIF; empty where there is none."""
-    found = _exif(image)
-    ifd = found.get_ifd(THUMBNAIL_IFD)
+    raw = image.info.get("exif", b"").removeprefix(b"Exif\0\0")
+    if len(raw) < 8:
+        return b""
+    # Pillow's own list of directories leaves offsets out.
+    file, ifd = io.BytesIO(raw), TiffImagePlugin.ImageFileDirectory_v2(raw[:8])
+    file.seek(ifd.next)
+    ifd.load(file)
+    if not ifd.next:
+        return b""
+    file.seek(ifd.next)
+    ifd.load(file)
     start, length = ifd.get(513), ifd.get(514)
-    raw = image.info.get("exif", b"")
-    raw = raw.removeprefix(b"Exif\0\0")
     if not isinstance(start, int) or not isinstance(length, int) or not 0 < length <= 1 << 20:
         return b""
     data = bytes(raw[start : start + length])
