@@ -122,6 +122,23 @@ WORKFLOW = json.dumps({"3": {"class_type": "KSampler", "inputs": {}}})
 
 
 @pytest.mark.parametrize(
+    ("options", "gop", "keys", "order"),
+    [
+        ({"x264-params": "scenecut=0:bframes=0"}, 10, "every 10 frames", "in the order shown"),
+        ({"x264-params": "scenecut=0:bframes=2:b-adapt=0"}, 10, "every 10 frames", "not in the order shown (B-frames)"),
+        ({"x264-params": "scenecut=0:bframes=0"}, 1, "every frame", "in the order shown"),
+        ({"x264-params": "scenecut=0:bframes=0"}, 90, "only the first of 50 frames", "in the order shown"),
+    ],
+)
+def test_how_the_frames_of_a_video_are_coded(
+    tmp_path: Path, options: dict[str, str], gop: int, keys: str, order: str
+) -> None:
+    path = make_video(tmp_path / "a.mp4", gop=gop, options=options)
+    facts = dict(checked(path).facts)
+    assert (facts["Key frames"], facts["Frames are stored"]) == (keys, order)
+
+
+@pytest.mark.parametrize(
     ("key", "value", "tool"),
     [
         ("parameters", PARAMETERS, "Stable Diffusion"),
