@@ -16,6 +16,8 @@ from fakelab.evidence.traces import Tiles, Traces, said
 from fakelab.records import Check
 
 SMALLEST_TILES = 4
+CLEAR_ODDS, LEAST_APART = 1.0, 0.01
+"""Log-odds from which on a block was compressed once only, and the share of such blocks that is worth a map."""
 LEAST_GHOST, MOST_ODDS = 0.35, 6.0
 """Values of the maps of ghosts and of double compression that are drawn brightest at the least."""
 MEASURED = (
@@ -156,9 +158,12 @@ def _double(tiles: Tiles, table: list[int], orientation: int) -> Check:
     found = double_compression(tiles.image, np.array(table).reshape(8, 8))
     if found is None:
         return Check("double_compression", "not_applicable", "The picture is too small for this check.")
+    apart = float((found.heat > CLEAR_ODDS).mean())
+    stands_out = found.found and apart > LEAST_APART
     if found.found:
         first = f", the first time near quality {found.quality}" if found.quality else ""
-        sentence = f"It was compressed at least twice in the same grid{first}."
+        rest = f"{apart:.0%} of it show no trace of the earlier one" if stands_out else "no area stands out"
+        sentence = f"It was compressed at least twice in the same grid{first}; {rest}."
     else:
         sentence = "No traces of an earlier JPEG compression in the same grid, so there is nothing to compare."
     return Check(
@@ -167,7 +172,7 @@ def _double(tiles: Tiles, table: list[int], orientation: int) -> Check:
         sentence,
         (("Traces of an earlier compression", f"{found.gain:.3f} (found from 0.010 on)"), *_thinned(tiles)),
         (),
-        (("once_only", turned(compression.stretch(found.heat, 0.0, MOST_ODDS), orientation)),) if found.found else (),
+        (("once_only", turned(compression.stretch(found.heat, 0.0, MOST_ODDS), orientation)),) if stands_out else (),
         "Saving twice is no sign of forgery: nearly every published photo was. When a JPEG is edited and saved again, "
         "untouched parts were compressed twice in one grid and parts that were put in were not. A bright area with a "
         "clear outline among dark ones may have been put in.",
