@@ -63,7 +63,7 @@ clean:
 
 .venv/.test: pyproject.toml constraints.txt .venv/.uv
 	@echo "Installing FakeLab with everything for training and tests into .venv; this takes some minutes the first time ..."
-	@$(INSTALL) --editable '.[dev,train]'
+	@$(INSTALL) --editable '.[dev,train,url]'
 	@touch $@
 
 # What the tests of the pages and of PostgreSQL need from the system; without it they are skipped, and say so.

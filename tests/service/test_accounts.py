@@ -261,6 +261,9 @@ def test_a_disabled_account_signs_in_again_once_it_is_enabled(accounts: Accounts
     token, _ = accounts.sign_in("ada", PASSWORD)
     accounts.disable("ada", actor="cli")
     assert accounts.users()[0].disabled
+    with pytest.raises(NotSignedInError):
+        accounts.sign_in("ada", PASSWORD)
+    assert actions(accounts.history)[-1] == ("ada", "sign-in refused")
     accounts.enable("ada", actor="cli")
     assert accounts.who_of_session(token) is None
     assert accounts.sign_in("ada", PASSWORD)[1].name == "ada"

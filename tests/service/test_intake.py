@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fakelab.errors import FakeLabError, TooManyError, UnknownNameError, UnsupportedMediaError, UsageError
+from fakelab.service.copies import prune_orphans
 from fakelab.service.engine import Engine, Order, StoppedError
 from fakelab.service.history import History
 from fakelab.service.intake import Intake, clean_name, shown_name
@@ -164,6 +165,15 @@ def test_a_watched_folder_gives_each_whole_file_once(intake: Intake, picture: Pa
     assert [again.look() for _ in range(3)] == [0, 0, 0], "what was taken is remembered"
     (folder / "sub" / "a.png").write_bytes(picture.read_bytes() + b"changed")
     assert [again.look() for _ in range(2)] == [0, 1]
+
+
+def test_files_that_nothing_belongs_to_are_taken_away_after_a_day(intake: Intake, picture: Path) -> None:
+    taken = intake.take(_asked(picture), _copy(picture, "spool"))
+    left = intake.history.media_of("0123456789abcdef")
+    left.mkdir(parents=True)
+    assert prune_orphans(intake.history) == 0
+    assert prune_orphans(intake.history, older_than_s=-1) == 1
+    assert not left.exists() and intake.history.media_of(taken.id).exists()
 
 
 class TestEngine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -61,6 +62,28 @@ def test_the_result_page_says_the_verdict_its_reasons_and_what_it_does_not_say(
     assert house.history.events(run.id)[-1].action == "viewed"
 
 
+def test_a_path_of_this_machine_is_for_the_person_who_sits_at_it(
+    browser_like: TestClient, make_desk: Make, house: House, tmp_path: Path, fresh_photo: bytes
+) -> None:
+    folder = tmp_path / "in box"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(fresh_photo + b"a")
+    (folder / "b.jpg").write_bytes(fresh_photo + b"b")
+    posted = {"csrf": csrf_of(browser_like), "url": str(folder / "a.jpg")}
+    one = browser_like.post("/analyse", files={name: (None, value) for name, value in posted.items()})
+    run = one.headers["location"].removeprefix("/runs/")
+    wait_until(lambda: not house.jobs.get(run).open)
+    assert house.history.get(run).acquired == "path" and house.history.get(run).place == str(folder / "a.jpg")
+    both = browser_like.post(
+        "/analyse", files={name: (None, value) for name, value in (posted | {"url": str(folder)}).items()}
+    )
+    assert both.headers["location"] == "/"
+    browser_like.post(f"/runs/{run}/delete", data={"csrf": posted["csrf"]})
+    assert (folder / "a.jpg").exists(), "a file that was never ours is not deleted"
+    refused = make_desk().client.post("/api/v1/analyses", json={"path": str(folder / "b.jpg")})
+    assert refused.status_code == 403
+
+
 def test_pictures_and_overlays_of_the_result_are_there(browser_like: TestClient, handed_in: str) -> None:
     text = browser_like.get(f"/runs/{handed_in}").text
     pictures = set(re.findall(r'<img[^>]*src="([^"]+)"', text))
@@ -69,6 +92,24 @@ def test_pictures_and_overlays_of_the_result_are_there(browser_like: TestClient,
         answer = browser_like.get(each)
         assert answer.status_code == 200 and answer.headers["content-type"].startswith("image/"), each
     assert browser_like.get(f"/runs/{handed_in}/overlays/nothing").status_code == 404
+
+
+def test_other_analyses_of_the_same_and_of_a_similar_file_are_named(
+    browser_like: TestClient, handed_in: str, house: House, fresh_photo: bytes
+) -> None:
+    token = csrf_of(browser_like)
+
+    def again(data: bytes, name: str, prior: str) -> str:
+        answer = browser_like.post("/analyse", data={"csrf": token, "prior": prior}, files={"file": (name, data)})
+        run = str(answer.headers["location"]).removeprefix("/runs/")
+        wait_until(lambda: not house.jobs.get(run).open)
+        return run
+
+    same = again(fresh_photo, "same bytes.jpg", "0.1")
+    like = again(fresh_photo + b"appended", "looks alike.jpg", "0.1")
+    text = browser_like.get(f"/runs/{handed_in}").text
+    part = text[text.index('aria-labelledby="earlier"') :]
+    assert part.index("The same file") < part.index(same) < part.index("Files that look alike") < part.index(like)
 
 
 def test_review_and_tags_by_form(browser_like: TestClient, handed_in: str, house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 import typer
@@ -35,5 +36,7 @@ def serve(
     settings = read_settings(host=host, port=port, jobs=jobs, watch=watch, model=model)
     if no_work and not is_postgres(settings.database):
         raise UsageError("--no-work needs workers", "the history is on SQLite", "Set FAKELAB_DATABASE to PostgreSQL.")
-    run(settings, accounts=accounts, works=not no_work, say=lambda words: print(words, flush=True))
+    # Ctrl-C is how a server ends.
+    with contextlib.suppress(KeyboardInterrupt):
+        run(settings, accounts=accounts, works=not no_work, say=lambda words: print(words, flush=True))
     return 0

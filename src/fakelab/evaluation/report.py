@@ -280,7 +280,7 @@ def _protocol(results: Sequence[Result], card: ModelCard | None) -> Section:
 
     rows = [
         ("made by", _made_by(results)),
-        ("unit and score", "the file; the calibrated p_fake of `fakelab analyze`"),
+        ("unit and score", "the file; the calibrated p_fake of fakelab analyze"),
         ("frames a file, median", middle("frames")),
         ("length, median", f"{middle('duration_s')} s"),
         ("time a file, median", f"{middle('seconds')} s"),

@@ -171,7 +171,7 @@ def robustness_document(title: str, results: Sequence[Result], *, rounds: int = 
     )
     made_by = sorted({each["made_by"] for each in results if each.get("made_by")})
     words = (
-        f"{reals} real and {fakes} fake files, each copied in {len(lines) - 1} ways and put through `fakelab analyze`."
+        f"{reals} real and {fakes} fake files, each copied in {len(lines) - 1} ways and put through fakelab analyze."
         f" Made by {', '.join(made_by) or 'nothing: no file was scored'}.",
         "crf is H.264's rate factor (photos: a JPEG of about the same loss), scale the share of width and height, cut"
         " the share of both that is cut off. A verdict flips where one of original and copy shows evidence and the"

@@ -19,7 +19,12 @@ from fakelab.media.density import Density
 from fakelab.media.wire import EXIT_MEMORY, FileReader, Job, Message, Picture, RefusedError, send
 
 READERS = {"video": "VideoReader", "photo": "PhotoReader", "animation": "AnimationReader"}
-TASKS = {"proxy": "proxy_child", "traces": "traces_child", "waveform": "waveform_child"}
+TASKS = {
+    "proxy": "proxy_child",
+    "shots": "shots_child",
+    "traces": "traces_child",
+    "waveform": "waveform_child",
+}
 """Task -> the module that does it with the file's reader: its `reader` gives what opens the file, with `parts`."""
 
 

@@ -1,6 +1,6 @@
-"""What is made of a file for its player once the verdict stands: a copy that plays, and the outline of its sound.
+"""What is made of a file for its player once the verdict stands: a copy that plays, the outline of its sound, its cuts.
 
-Both lie beside the file, and are no evidence: they can be made again, and no record names them.
+All lie beside the file, and are no evidence: they can be made again, and no record names them.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +19,11 @@ from fakelab.settings import Settings
 
 if TYPE_CHECKING:
     from fakelab.media import Limits
+    from fakelab.service.history import History
 
 PROXY = "proxy.mp4"
 OUTLINE = "outline.json"
+SHOTS = "shots.json"
 POINTS = 600
 log = logging.getLogger("fakelab.work")
 
@@ -47,7 +51,17 @@ def make_copies(folder: Path, place: str, file: Mapping[str, Any], settings: Set
         done &= _tried("a copy that plays", lambda: _proxy(place, folder / PROXY, limits))
     if file["audio_codec"] and not (folder / OUTLINE).exists():
         done &= _tried("an outline of its sound", lambda: _outline(place, folder / OUTLINE, limits))
+    if file["kind"] == "video" and not (folder / SHOTS).exists():
+        done &= _tried("its shots", lambda: _shots(place, folder / SHOTS, limits))
     return done
+
+
+def shots(folder: Path) -> list[float]:
+    """The times in seconds at which a video cuts to another shot; empty where they were not looked for."""
+    try:
+        return [float(each) for each in json.loads((folder / SHOTS).read_text(encoding="ascii"))]
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 def outline(folder: Path) -> list[tuple[float, float]]:
@@ -57,6 +71,25 @@ def outline(folder: Path) -> list[tuple[float, float]]:
         return [(float(low), float(high)) for low, high in rows]
     except (OSError, ValueError, TypeError):
         return []
+
+
+def prune_orphans(history: History, older_than_s: float = 24 * 3600.0) -> int:
+    """Deletes files that belong to nothing, left by a server that was killed while it took one in; how many."""
+    from sqlalchemy import select
+
+    from fakelab.service.database import JobRow, RunRow
+
+    gone = 0
+    for folder in (history.folder / "media").glob("*/*"):
+        if time.time() - folder.stat().st_mtime < older_than_s:
+            continue
+        with history.reading() as session:
+            wanted = (select(row.id).where(row.id == folder.name) for row in (RunRow, JobRow))
+            known = any(session.scalar(query) for query in wanted)
+        if not known:
+            shutil.rmtree(folder, ignore_errors=True)
+            gone += 1
+    return gone
 
 
 def _proxy(place: str, target: Path, limits: Limits) -> None:
@@ -70,8 +103,18 @@ def _outline(place: str, target: Path, limits: Limits) -> None:
 
     found = waveform(place, POINTS, limits)
     rows = [[round(float(low), 3), round(float(high), 3)] for low, high in zip(found.low, found.high, strict=True)]
+    _write(target, rows)
+
+
+def _shots(place: str, target: Path, limits: Limits) -> None:
+    from fakelab.media.shots import cuts
+
+    _write(target, cuts(place, limits))
+
+
+def _write(target: Path, value: Any) -> None:
     fresh = target.with_suffix(".new")
-    fresh.write_text(json.dumps(rows), encoding="ascii")
+    fresh.write_text(json.dumps(value), encoding="ascii")
     fresh.replace(target)
 
 

@@ -5,6 +5,7 @@ A file that its owner has an answer for gets that answer; anything else becomes 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from fakelab.errors import TooManyError, UsageError, unknown_name
+from fakelab.errors import NotFoundError, TooManyError, UsageError, unknown_name
 from fakelab.service.history import History, new_id
 from fakelab.service.jobs import RUNNING, WAITING, Asked, Job, Jobs
 from fakelab.service.recipe import recipe_of_settings
@@ -27,6 +28,7 @@ CHOICES = ("model", "finder", "thorough", "every_s", "prior")
 """What whoever hands a file in may choose; everything else is the machine's."""
 AGAIN_S = 15.0
 """After how long a client whose file found no room in the queue may come back."""
+MOST_OF_A_FOLDER = 1000
 _LONGEST_NAME = 200
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
 
@@ -77,6 +79,7 @@ class Intake:
             place = self.history.media_of(job_id) / clean_name(asked.name)
             place.parent.mkdir(parents=True, mode=0o700)
             size = file.stat().st_size
+            _sync(file)
             shutil.move(file, place)
             return self._added(asked, id=job_id, place=str(place), size_bytes=size, recipe=recipe, choices=choices)
 
@@ -89,6 +92,40 @@ class Intake:
                 return before
             self.check_room()
             return self._added(asked, recipe=recipe, choices=choices)
+
+    def take_path(self, path: Path, *, owner: str, actor: str, choices: Mapping[str, Any]) -> list[Taken]:
+        """A file of this machine, or every file of a folder, where it lies. Raises NotFoundError, UsageError."""
+        if path.is_dir():
+            files = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
+            if not files:
+                raise UsageError(f"there is no file in '{path}'", "", "")
+            if len(files) > MOST_OF_A_FOLDER:
+                raise UsageError(
+                    f"'{path}' has {len(files)} files", "", f"At most {MOST_OF_A_FOLDER} are taken at once."
+                )
+        else:
+            files = [path]
+        return [self._take_path(each, owner, actor, choices) for each in files]
+
+    def _take_path(self, path: Path, owner: str, actor: str, choices: Mapping[str, Any]) -> Taken:
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = path.stat().st_size
+        except OSError as error:
+            raise NotFoundError(f"'{path}' cannot be read", str(error.strerror), "Check the path.") from error
+        return self.take_in_place(
+            Asked(
+                name=shown_name(path.name),
+                owner=owner,
+                actor=actor,
+                acquired="path",
+                place=str(path.resolve()),
+                size_bytes=size,
+                sha256=digest,
+                choices=choices,
+            )
+        )
 
     def take_link(self, asked: Asked) -> Taken:
         """A link, whose file is fetched when its turn comes. Raises UsageError for what is no http(s) address."""
@@ -184,6 +221,12 @@ def clean_name(name: str) -> str:
 def shown_name(name: str) -> str:
     """The name that a record keeps of a file that was handed in: its last part, at most 255 characters."""
     return re.split(r"[/\\]", name)[-1].strip()[:255] or "file"
+
+
+def _sync(path: Path) -> None:
+    """Brings the bytes of a file onto the disk before anybody is told that it was taken."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

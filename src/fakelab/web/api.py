@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
@@ -11,7 +12,7 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from fakelab.analyze import known_models
-from fakelab.errors import ConflictError, UsageError
+from fakelab.errors import ConflictError, DeniedError, UsageError
 from fakelab.records import Level
 from fakelab.service.accounts import Who
 from fakelab.service.chain import sha256_of_json
@@ -118,9 +119,11 @@ async def _json_body(request: Request) -> NewAnalysis:
 
 
 def _take_json(house: House, who: Who, asked: NewAnalysis, key: str) -> Taken:
-    if bool(asked.upload) == bool(asked.url):
-        raise UsageError("name either an upload or a url", "", "")
+    if sum(map(bool, (asked.upload, asked.url, asked.path))) != 1:
+        raise UsageError("name an upload, a url or a path", "one of them", "")
     choices = {name: value for name in CHOICES if (value := getattr(asked, name)) is not None}
+    if asked.path:
+        return take_path(house, who, asked.path, choices)[0]
     if asked.url:
         return take_link(house, who, asked.url, choices, key, asked.webhook or "")
     file, name, sha256 = house.uploads.finish(asked.upload or "", who.desk)
@@ -155,6 +158,13 @@ def take_file(house: House, who: Who, file: ReceivedFile, fields: Mapping[str, A
         ),
         file.path,
     )
+
+
+def take_path(house: House, who: Who, path: str, choices: Mapping[str, Any]) -> list[Taken]:
+    """A file or folder of this machine, for the person who sits at it. Raises DeniedError for anybody else."""
+    if who.via != "ticket":
+        raise DeniedError("paths are for local mode", "others must not learn what lies on this machine", "Upload it.")
+    return house.intake.take_path(FilePath(path).expanduser(), owner=who.desk, actor=who.name, choices=choices)
 
 
 def take_link(house: House, who: Who, url: str, choices: Mapping[str, Any], key: str = "", webhook: str = "") -> Taken:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from fakelab.errors import FakeLabError
 from fakelab.reports.json_report import rfc3339
 from fakelab.service.accounts import Accounts
+from fakelab.service.copies import prune_orphans
 from fakelab.service.history import History
 from fakelab.service.intake import Intake
 from fakelab.service.jobs import Jobs
@@ -61,6 +62,7 @@ class House:
         with contextlib.suppress(FakeLabError):
             self.accounts.prune()
             self.uploads.prune()
+            prune_orphans(self.history)
             days = self.settings.retention_days
             if days:
                 before = rfc3339(datetime.now(UTC) - timedelta(days=days))

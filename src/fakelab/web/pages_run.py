@@ -9,17 +9,17 @@ from starlette.concurrency import run_in_threadpool
 
 from fakelab.analyze import known_finders, known_models
 from fakelab.errors import UsageError, unknown_name
-from fakelab.service.copies import outline, plays
+from fakelab.service.copies import outline, plays, shots
 from fakelab.service.jobs import DONE, FAILED, Job
 from fakelab.service.runs import Run, Search
-from fakelab.web.api import remove, report_answer, take_file, take_link
+from fakelab.web.api import remove, report_answer, take_file, take_link, take_path
 from fakelab.web.auth import Reader, check_csrf, house_of, known
 from fakelab.web.files import media_answer, overlay_png, proxy_of
 from fakelab.web.forms import Asked, Removed, Reviewed, run_of, to
 from fakelab.web.house import House
 from fakelab.web.receive import received
 from fakelab.web.render import page
-from fakelab.web.views import SEARCH_PAGES, Result, relatives, result_of, sound_lane, track_data
+from fakelab.web.views import SEARCH_PAGES, Result, relatives, result_of, shot_lane, sound_lane, track_data
 
 router = APIRouter(include_in_schema=False)
 
@@ -41,6 +41,11 @@ def analyse_page(request: Request, who: Reader) -> Response:
         links=_links_work(),
         total=house.history.total(Search(owner=who.desk)),
     )
+
+
+def is_path(text: str) -> bool:
+    """Whether what was pasted is a path of this machine rather than a link."""
+    return text.startswith(("/", "~", "\\\\")) or text[1:3] in (":\\", ":/")
 
 
 def _runs_of(house: House, jobs: list[Job]) -> list[Run]:
@@ -71,7 +76,10 @@ async def hand_in(request: Request) -> Response:
         taken = [await run_in_threadpool(take_file, house, who, each, choices) for each in brought.files if each.size]
         if url:
             kept = {name: value for name, value in choices.items() if value}
-            taken.append(await run_in_threadpool(take_link, house, who, url, kept))
+            if who.via == "ticket" and is_path(url):
+                taken += await run_in_threadpool(take_path, house, who, url, kept)
+            else:
+                taken.append(await run_in_threadpool(take_link, house, who, url, kept))
     if not taken:
         raise UsageError("nothing was handed in", "no file was chosen and no link given", "Choose a file.")
     return to(f"/runs/{taken[0].id}" if len(taken) == 1 else "/")
@@ -121,6 +129,7 @@ def run_page(request: Request, who: Reader, run: str) -> Response:
     result = result_of(house, found)
     proxy = proxy_of(house, found.id)
     there = _is_there(found)
+    cuts = shots(house.history.media_of(found.id))
     playable = proxy is not None or (there and (result.kind == "audio" or plays(document["file"])))
     return page(
         request,
@@ -132,6 +141,8 @@ def run_page(request: Request, who: Reader, run: str) -> Response:
         plays=result.kind in ("video", "audio") and playable,
         copying=result.kind == "video" and there and not playable,
         sound=sound_lane(outline(house.history.media_of(found.id))),
+        cuts=cuts,
+        shot_lane=shot_lane(cuts, result.duration_s),
         search_pages=SEARCH_PAGES,
         prior=float(result.analysis.settings.get("prior", 0.5)),
         newer=_newer_models(found, result),

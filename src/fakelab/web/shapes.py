@@ -54,6 +54,9 @@ class NewAnalysis(Choices):
 
     upload: str | None = Field(None, max_length=64, description="The identifier of a finished upload.")
     url: str | None = Field(None, max_length=4096, description="A link; needs the extra 'url'.")
+    path: str | None = Field(
+        None, max_length=4096, description="A file or folder of the server's machine; in local mode alone."
+    )
     webhook: str | None = Field(None, max_length=2048, description="Told when it is over, if the server allows it.")
 
 

@@ -12,7 +12,6 @@ import binascii
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import AsyncIterator
@@ -207,9 +206,3 @@ def metadata(header: str) -> dict[str, str]:
         except (binascii.Error, UnicodeDecodeError) as error:
             raise UsageError("Upload-Metadata cannot be read", f"'{name}' is no base64 of UTF-8", "") from error
     return found
-
-
-def fsync(path: Path) -> None:
-    """Makes sure that the bytes of a file are on the disk before anybody is told that it was taken."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

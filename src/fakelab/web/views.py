@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -181,6 +182,19 @@ def sound_lane(rows: list[tuple[float, float]]) -> Markup:
         f' preserveAspectRatio="none" aria-hidden="true" focusable="false">'
         f'<polygon points="{" ".join(top + bottom)}"/></svg>'
     )
+
+
+def shot_lane(cuts: list[float], duration_s: float) -> Markup:
+    """The shots of a video as boxes side by side, as wide as the lanes; empty where it has one."""
+    if not cuts or duration_s <= 0:
+        return Markup("")
+    edges = [0.0, *(each for each in cuts if each < duration_s), duration_s]
+    boxes = "".join(
+        f'<rect class="shot{" odd" if at % 2 else ""}" x="{100 * start / duration_s:.2f}%"'
+        f' width="{100 * (end - start) / duration_s:.2f}%" y="2" height="14"/>'
+        for at, (start, end) in enumerate(pairwise(edges))
+    )
+    return Markup(f'<svg class="fl-chart" width="100%" height="18" aria-hidden="true" focusable="false">{boxes}</svg>')
 
 
 def lines_of(result: Result) -> dict[str, float]:

@@ -1,5 +1,5 @@
 // Files handed in: sent in pieces, so that a broken connection costs one piece, and followed until there is a result.
-import { _, ask, byteSize, csrf, make, percent, showScripted, stageWords } from "./common.js";
+import { _, ask, byteSize, csrf, listen, make, percent, showScripted, stageWords } from "./common.js";
 
 const PIECE = 8 * 1024 * 1024;
 const TRIES = 8;
@@ -159,10 +159,12 @@ async function patiently(row, request) {
 }
 
 async function handInLink(url) {
-  const row = newRow(url.value.trim(), null);
+  const text = url.value.trim();
+  const isPath = /^(\/|~|\\\\|[A-Za-z]:[\\/])/.test(text);
+  const row = newRow(text, null);
   try {
     const answer = await patiently(row, () => ask("/api/v1/analyses", {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ url: url.value.trim(), ...choices() }),
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ [isPath ? "path" : "url"]: text, ...choices() }),
     }));
     url.value = "";
     await follow(row, await answer.json());
@@ -222,9 +224,7 @@ async function showResult(row) {
   row.querySelector(".job-score").textContent = analysis.p_fake == null ? "" : percent(analysis.p_fake);
 }
 
-const events = new EventSource("/api/v1/events");
-events.addEventListener("job", (event) => {
-  const job = JSON.parse(event.data);
+listen("/api/v1/events", (job) => {
   let row = list.querySelector(`[data-id="${job.id}"]`);
   if (!row) {
     if (job.state !== "waiting" && job.state !== "running") return;
@@ -234,12 +234,12 @@ events.addEventListener("job", (event) => {
     row.querySelector(".job-name").replaceWith(make("a", { class: "job-name clamp", href: `/runs/${job.id}` }, make("bdi", {}, job.name)));
   }
   show(row, job);
+}, () => {
+  // What changed while nobody listened.
+  for (const row of list.querySelectorAll('[data-state="waiting"], [data-state="running"]')) {
+    ask(`/api/v1/analyses/${row.dataset.id}`).then(async (answer) => show(row, await answer.json())).catch(() => {});
+  }
 });
-
-// What changed between the page's making and its first event.
-for (const row of list.querySelectorAll('[data-state="waiting"], [data-state="running"]')) {
-  ask(`/api/v1/analyses/${row.dataset.id}`).then(async (answer) => show(row, await answer.json())).catch(() => {});
-}
 
 // -- what was being sent when the page was left ------------------------------------------------------------------------
 

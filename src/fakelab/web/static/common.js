@@ -72,3 +72,23 @@ export function stageWords(job) {
   const name = _(STAGES[job.stage] ?? "Running");
   return job.total ? `${name}, ${job.done} / ${job.total}` : name;
 }
+
+/**
+ * Calls `tell` with each job that changes, and `begun` whenever listening begins. A page that nobody looks at does not listen:
+ * a browser opens six connections to a server, and seven such pages would leave none for the eighth.
+ */
+export function listen(address, tell, begun = () => {}) {
+  let events = null;
+  const stop = () => { events?.close(); events = null; };
+  const start = () => {
+    if (document.hidden) return stop();
+    if (events) return;
+    events = new EventSource(address);
+    events.addEventListener("open", begun);
+    events.addEventListener("job", (event) => tell(JSON.parse(event.data), stop));
+  };
+  document.addEventListener("visibilitychange", start);
+  addEventListener("pagehide", stop);
+  addEventListener("pageshow", start);
+  start();
+}

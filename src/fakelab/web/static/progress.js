@@ -1,15 +1,13 @@
 // A page that shows how far an analysis is, and the result as soon as there is one.
-import { _, stageWords } from "./common.js";
+import { _, listen, stageWords } from "./common.js";
 
 const box = document.getElementById("progress");
 if (box) {
   const bar = document.getElementById("bar");
   const stage = document.getElementById("stage");
-  const events = new EventSource(`/api/v1/analyses/${box.dataset.id}/events`);
-  events.addEventListener("job", (event) => {
-    const job = JSON.parse(event.data);
+  listen(`/api/v1/analyses/${box.dataset.id}/events`, (job, stop) => {
     if (job.state !== "waiting" && job.state !== "running") {
-      events.close();
+      stop();
       location.reload();
       return;
     }
@@ -18,8 +16,7 @@ if (box) {
   });
 }
 if (document.querySelector("[data-reload-when-done]")) {
-  const events = new EventSource("/api/v1/events");
-  events.addEventListener("job", (event) => {
-    if (!["waiting", "running"].includes(JSON.parse(event.data).state)) setTimeout(() => location.reload(), 400);
+  listen("/api/v1/events", (job) => {
+    if (!["waiting", "running"].includes(job.state)) setTimeout(() => location.reload(), 400);
   });
 }
