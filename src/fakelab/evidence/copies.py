@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from fakelab.evidence.blocks import Floats, luma
 from fakelab.records import Image
 
-POINTS = 2000
+POINTS = 1500
 FAR_PX = 24.0
 """Points nearer to each other than this are one structure."""
 RATIO = 0.6
 """A point's likeness to its twin must be so much closer than to the next best one: repeated patterns have many."""
+NEAR = 0.12
+"""Squared distance of two descriptors of length 1 above which they are unlike."""
 FEWEST = 6
 """Pairs of points that must agree on one movement."""
 ALIKE = 0.92
@@ -66,15 +68,13 @@ def _pairs(grey: NDArray[np.uint8]) -> tuple[Floats, Floats]:
     places = np.array([each.pt for each in points], np.float32)
     unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-6)
     apart = 2 - 2 * unit @ unit.T
-    gap = ((places[:, None] - places[None]) ** 2).sum(-1)
-    apart[gap < FAR_PX**2] = 9.0
-    nearest = np.argpartition(apart, 2, axis=1)[:, :3]
-    rows = np.arange(len(points))[:, None]
-    order = np.argsort(apart[rows, nearest], axis=1)
-    nearest = np.take_along_axis(nearest, order, axis=1)
-    first, second = apart[rows[:, 0], nearest[:, 0]], apart[rows[:, 0], nearest[:, 1]]
-    good = (first < RATIO**2 * second) & (first < 0.12)
-    return places[good], places[nearest[good, 0]]
+    squares = (places**2).sum(axis=1)
+    apart[squares[:, None] + squares[None] - 2 * places @ places.T < FAR_PX**2] = 9.0
+    rows, nearest = np.arange(len(points)), apart.argmin(axis=1)
+    first = apart[rows, nearest]
+    apart[rows, nearest] = 9.0
+    good = (first < RATIO**2 * apart.min(axis=1)) & (first < NEAR)
+    return places[good], places[nearest[good]]
 
 
 def _movement(starts: Floats, ends: Floats) -> tuple[NDArray[np.float64] | None, NDArray[np.bool_]]:
