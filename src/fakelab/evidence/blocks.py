@@ -38,7 +38,7 @@ CHROMA_50 = np.array(
 
 
 def _basis() -> Floats:
-    """The orthonormal DCT of 8 points, a frequency in each row. (SciPy has it, and takes half a second to import.)"""
+    """The orthonormal DCT of 8 points, a frequency in each row. SciPy, which has it, takes half a second to import."""
     place = np.arange(SIDE)
     waves = np.cos((2 * place[None, :] + 1) * place[:, None] * np.pi / (2 * SIDE)) / 2
     waves[0] /= np.sqrt(2)
