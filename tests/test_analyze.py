@@ -15,6 +15,7 @@ import fakelab
 from fakelab import analyze
 from fakelab.errors import DamagedMediaError, NotFoundError, UnknownNameError, UnsupportedMediaError, UsageError
 from fakelab.records import Analysis, Image, Kind, Level
+from fakelab.settings import read_settings
 from media_maker import make_sound, make_video
 
 data = pytest.importorskip("skimage.data")
@@ -140,10 +141,13 @@ def test_a_video_of_one_frame_is_inconclusive_because_it_is_too_short(tmp_path: 
     assert analysis.verdict.reasons[0].code == "too_short"
 
 
-def test_a_recording_is_told_to_have_no_detector(tmp_path: Path) -> None:
-    analysis = analyze(make_sound(tmp_path / "sound.m4a", 1.0, container="mp4"), model="tiny")
+def test_a_recording_without_a_voice_is_not_analysable(tmp_path: Path) -> None:
+    recording = make_sound(tmp_path / "sound.m4a", 2.0, container="mp4")
+    analysis = analyze(recording, model="tiny")
     assert analysis.verdict.level is Level.NOT_ANALYSABLE
-    assert analysis.verdict.reasons[0].code == "no_detector"
+    assert analysis.verdict.reasons[0].code == "sound_steady"
+    unheard = analyze(recording, model="tiny", settings=read_settings(voice=False))
+    assert unheard.verdict.reasons[0].code == "no_detector"
 
 
 def test_progress_is_told_through_one_callback(clip: Path) -> None:

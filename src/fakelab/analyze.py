@@ -9,15 +9,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fakelab.errors import UsageError
-from fakelab.records import Analysis, Finding, Kind, Level, ModelCard, Progress
+from fakelab.records import Analysis, Finding, Kind, Level, MediaInfo, ModelCard, Progress
 from fakelab.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from fakelab.media import Density, Media
+    from fakelab.media import Density, Limits, Media
     from fakelab.models.runtime import FaceModel
+    from fakelab.models.voice import VoiceModel
 
 LIBRARIES = ("c2pa-python", "numpy", "opencv-python-headless", "av", "pillow", "onnxruntime", "scipy")
 """What can change a number, and is therefore written into every record."""
@@ -42,7 +43,7 @@ def analyze(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
-    """The answer for one video or photo: verdict, findings, and all that is needed to repeat it.
+    """The answer for one video, photo or recording: verdict, findings, and all that is needed to repeat it.
 
     `model` and `finder` are names of tables; `thorough` looks every 2 s of a video, `every_s` as often as it says;
     `prior` is the share of manipulated files expected among those analysed (default .5), which moves `p_fake` and
@@ -77,12 +78,16 @@ def analyze(
         examined = beside.submit(examine, path, limits, anchors)
         timings["open_s"] = time.perf_counter() - clock
         tell("model", 0, None)
-        face_model = _model(chosen)
+        models = _models(media.info, chosen)
         timings["model_s"] = time.perf_counter() - clock - timings["open_s"]
-        found = _find(media, face_model, chosen, tell)
+        findings: tuple[Finding, ...] = () if models.face is None else (_find(media, models.face, chosen, tell),)
         evidence = examined.result()
         warnings = media.warnings
         info = dataclasses.replace(media.info, phash=tuple(media.phash))
+    if models.voice is not None:
+        heard, unheard = _listen(info, models.voice, chosen, limits, tell)
+        findings, warnings = (*findings, heard), (*warnings, *unheard)
+    findings = findings or (_nothing_asked(),)
     timings["total_s"] = time.perf_counter() - clock
     timings["analysis_s"] = timings["total_s"] - timings["open_s"] - timings["model_s"]
     tell("done", 1, 1)
@@ -90,12 +95,12 @@ def analyze(
     from fakelab.verdict import declared, verdict_of
 
     prior_odds = chosen.prior or 0.5
-    findings = (found, *(declared(each.code, each.detail, prior_odds) for each in evidence.statements))
+    findings = (*findings, *(declared(each.code, each.detail, prior_odds) for each in evidence.statements))
     return Analysis(
         file=info,
         verdict=verdict_of(findings),
         findings=findings,
-        models=(_row_of(face_model.card),),
+        models=tuple(_row_of(each.card) for each in models if each is not None),
         started=started,
         timings=timings,
         settings=shown_settings(chosen),
@@ -138,11 +143,29 @@ def _find(media: Media, model: FaceModel, settings: Settings, tell: Progress) ->
 
             return detect_faces_in_photo(media, model, options, tell)
         case Kind.AUDIO:
-            from fakelab.verdict import reason
+            raise ValueError("a recording has no faces")
 
-            return Finding(
-                "none", "Manipulated faces.", Level.NOT_ANALYSABLE, None, (reason("no_detector"),), model=model.name
-            )
+
+def _listen(
+    info: MediaInfo, model: VoiceModel, settings: Settings, limits: Limits, tell: Progress
+) -> tuple[Finding, tuple[str, ...]]:
+    """The finding about the voice, and warnings: a sound track that cannot be read does not stop a video's analysis."""
+    from fakelab.detectors.voice import VoiceOptions, detect_voice, judge
+    from fakelab.errors import MediaError
+
+    options = VoiceOptions(settings.prior or 0.5, limits)
+    try:
+        return detect_voice(info.path, info.kind, info.duration_s, model, options, tell), ()
+    except MediaError as error:
+        if info.kind is Kind.AUDIO:
+            raise
+        return judge((), info.kind, model, options.prior), (f"The sound could not be judged. {error}",)
+
+
+def _nothing_asked() -> Finding:
+    from fakelab.verdict import reason
+
+    return Finding("none", "Nothing was looked for.", Level.NOT_ANALYSABLE, None, (reason("no_detector"),))
 
 
 def _density(settings: Settings) -> Density:
@@ -153,8 +176,22 @@ def _density(settings: Settings) -> Density:
     return Density.thorough() if settings.thorough else Density()
 
 
+class _Models(NamedTuple):
+    """The models that a file needs; None for one that it does not."""
+
+    face: FaceModel | None
+    voice: VoiceModel | None
+
+
 _loaded: dict[tuple[str, int], FaceModel] = {}
 """The model used last: a folder of files must not load it again for each."""
+_loaded_voices: dict[tuple[str, int], VoiceModel] = {}
+
+
+def _models(info: MediaInfo, settings: Settings) -> _Models:
+    has_sound = info.kind is Kind.AUDIO or (info.kind is Kind.VIDEO and info.audio_codec is not None)
+    face = None if info.kind is Kind.AUDIO else _model(settings)
+    return _Models(face, _voice(settings) if has_sound and settings.voice else None)
 
 
 def _model(settings: Settings) -> FaceModel:
@@ -166,6 +203,17 @@ def _model(settings: Settings) -> FaceModel:
         _loaded.clear()
         _loaded[key] = loaded
     return _loaded[key]
+
+
+def _voice(settings: Settings) -> VoiceModel:
+    from fakelab.models.card import DEFAULT_VOICE
+    from fakelab.models.voice import load_voice
+
+    key = (DEFAULT_VOICE, settings.threads)
+    if key not in _loaded_voices:
+        _loaded_voices.clear()
+        _loaded_voices[key] = load_voice(DEFAULT_VOICE, threads=settings.threads)
+    return _loaded_voices[key]
 
 
 def shown_settings(settings: Settings) -> dict[str, Any]:
@@ -185,6 +233,13 @@ def known_models() -> dict[str, ModelCard]:
     from fakelab.models.card import MODELS, load_card
 
     return {name: load_card(name) for name in MODELS}
+
+
+def known_voices() -> dict[str, ModelCard]:
+    """The cards of the models of sound, by name."""
+    from fakelab.models.card import VOICES, load_card
+
+    return {name: load_card(name) for name in VOICES}
 
 
 def known_finders() -> tuple[str, ...]:

@@ -23,7 +23,7 @@ Box = tuple[float, float, float, float]
 
 
 Progress = Callable[[str, int, int | None], None]
-"""progress(stage, done, total): stages are open, model, faces, done; total is None where it is not known."""
+"""progress(stage, done, total): stages are open, model, faces, voice, done; total is None where it is not known."""
 
 
 class Kind(StrEnum):
@@ -185,12 +185,24 @@ class PersonScore:
     suspicious: tuple[TimeRange, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class WindowScore:
+    """One stretch of sound. `logit` and `p_fake` are None exactly when `level` is not_analysable: no speech in it."""
+
+    start_s: float
+    end_s: float
+    level: Level
+    logit: float | None
+    p_fake: float | None
+    reasons: tuple[Reason, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Finding:
     """What one detector says of a file. `p_fake` is None exactly when `level` is not_analysable."""
 
     detector: str
-    """face_video, face_photo, ..."""
+    """face_video, face_photo, voice, ..."""
     looks_for: str
     """One plain sentence."""
     level: Level
@@ -209,6 +221,8 @@ class Finding:
     """The stated error rate with its test set, from the model's card."""
     measured: dict[str, float] = field(default_factory=dict)
     """What the gate measured: smallest face, blur, luma, bits per pixel ..."""
+    windows: tuple[WindowScore, ...] = ()
+    """The sound in overlapping windows, in time order; empty for a finding about pictures."""
 
 
 @dataclass(frozen=True, slots=True)

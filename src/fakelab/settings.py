@@ -50,6 +50,7 @@ class Settings(BaseSettings):
         gt=0,
         shown="not set",
     )
+    voice: bool = _setting(True, "Judge the voice in recordings and in the sound of videos.", flag="--voice/--no-voice")
     prior: float = _setting(
         0.5,
         "Share of manipulated files expected among those analysed, above 0 and below 1; moves p_fake, never the level.",

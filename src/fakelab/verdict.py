@@ -50,7 +50,14 @@ REASONS: dict[str, str] = {
     "declared_generated": "A valid, trusted signature vouches for this: {detail}",
     "declared_composite": "A valid, trusted signature vouches for this: {detail}",
     "stated_generated": "{detail}",
-    "no_detector": "FakeLab has no detector for this kind of file yet.",
+    "no_detector": "No detector for this kind of file was asked.",
+    "voice_below_all": "No stretch of speech scored above the lines for evidence.",
+    "no_sound": "The file has no sound that could be decoded.",
+    "sound_silence": "There is silence, or sound too faint to judge.",
+    "sound_noise": "There is noise, no voice clear enough to judge.",
+    "sound_steady": "There is a tone, a hum or music, no voice that could be judged.",
+    "sound_too_little": "There is too little speech: {measured:.1f} s in 4 s, at least {limit:.0f} s is needed.",
+    "speech_short": "There are only {measured:.1f} s of speech; below {limit:.0f} s the result is unreliable.",
 }
 """Every reason by its code: the sentence that is shown, with what was measured and the limit."""
 
@@ -168,7 +175,7 @@ def judge_person(samples: Sequence[Sample], people: int, kind: Kind, rules: Rule
     # The best of many windows is high by chance: its odds are divided by how many independent ones there are. With few
     # windows the mean over the whole file decides alone, as in the files that the lines were measured on.
     evidence = max(whole, best_window - math.log(windows)) if windows >= MIN_WINDOWS else whole
-    level, why = _level(evidence, people, rules)
+    level, why = level_of(evidence, people, rules)
     if windows > 1 and level is Level.NONE_FOUND and stretches:
         # "Nothing found" beside a marked stretch would contradict itself.
         level, why = Level.INCONCLUSIVE, reason("parts_disagree")
@@ -181,7 +188,8 @@ def judge_person(samples: Sequence[Sample], people: int, kind: Kind, rules: Rule
     return Judged(mean, evidence, level, (why,), stretches)
 
 
-def _level(evidence: float, people: int, rules: Rules) -> tuple[Level, Reason]:
+def level_of(evidence: float, people: int, rules: Rules) -> tuple[Level, Reason]:
+    """The level that this much evidence reaches, and the reason with score and line."""
     p = p_fake(evidence, people, 0.5)
     level = level_at(p, rules)
     code, line = {
@@ -320,7 +328,32 @@ def declared(code: str, detail: str, prior: float = 0.5) -> Finding:
 
 
 def verdict_of(findings: Sequence[Finding]) -> Verdict:
-    """The file's verdict: that of its most severe finding. Raises ValueError without findings."""
+    """The file's verdict: that of its most severe finding, and what is suspect. Raises ValueError without findings."""
     worst = max(findings, key=lambda each: (SEVERITY.index(each.level), each.p_fake or 0.0))
-    sentence = LEVEL_WORDS[worst.level]
-    return Verdict(worst.level, worst.p_fake, f"{sentence}.", NOT_SAID[worst.level], worst.reasons)
+    sentence = f"{LEVEL_WORDS[worst.level]}."
+    if len(findings) > 1:
+        sentence += f" {_parts(findings)}"
+    return Verdict(worst.level, worst.p_fake, sentence, NOT_SAID[worst.level], worst.reasons)
+
+
+PARTS = {
+    "face_video": "the faces",
+    "face_photo": "the faces",
+    "voice": "the voice",
+    "declared": "what the file says of itself",
+}
+"""What a detector judges, in a sentence."""
+_SAID = {
+    Level.STRONG: "suspect",
+    Level.MODERATE: "suspect",
+    Level.INCONCLUSIVE: "inconclusive",
+    Level.NONE_FOUND: "no evidence found",
+    Level.NOT_ANALYSABLE: "could not be judged",
+}
+
+
+def _parts(findings: Sequence[Finding]) -> str:
+    """Every part of the file with what was found of it, the worst first."""
+    ordered = sorted(findings, key=lambda each: -SEVERITY.index(each.level))
+    text = "; ".join(f"{PARTS.get(each.detector, each.detector)}: {_SAID[each.level]}" for each in ordered)
+    return f"{text[0].upper()}{text[1:]}."

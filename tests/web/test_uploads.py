@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import os
@@ -11,7 +12,7 @@ import pytest
 from web_maker import Desk, photo_bytes
 
 from fakelab.errors import ConflictError, LimitError, UnknownNameError
-from fakelab.web.uploads import Uploads, gathered, metadata
+from fakelab.web.uploads import TooSlowError, Uploads, gathered, metadata
 
 PIECE = {"Content-Type": "application/offset+octet-stream", "Tus-Resumable": "1.0.0"}
 
@@ -122,6 +123,31 @@ async def test_pieces_are_gathered_to_a_megabyte() -> None:
 
     sizes = [len(each) async for each in gathered(small())]  # type: ignore[arg-type]
     assert sum(sizes) == 3_000_000 and max(sizes) < (1 << 20) + 100_000 and len(sizes) == 3
+
+
+@pytest.mark.anyio
+async def test_a_client_that_sends_nothing_is_given_up_and_what_it_sent_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fakelab.web.uploads.CHUNK_WAIT_S", 0.2)
+    uploads = Uploads(tmp_path, 1 << 20)
+    upload = uploads.begin("x", 10, "desk")
+
+    async def falls_silent() -> object:
+        yield b"12345"
+        await asyncio.sleep(60)
+        yield b"67890"
+
+    with pytest.raises(TooSlowError) as told:
+        await uploads.add(upload, 0, falls_silent())  # type: ignore[arg-type]
+    assert told.value.http_status == 408
+    found = uploads.get(upload.id, "desk")
+    assert found.offset == 5
+
+    async def goes_on() -> object:
+        yield b"67890"
+
+    assert (await uploads.add(found, 5, goes_on())).whole  # type: ignore[arg-type]
 
 
 def test_names_and_owners_are_checked(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ FORMATS = ("text", "json", "jsonl", "html", "pdf", "zip")
 FAIL_ON = ("strong_evidence", "moderate_evidence", "inconclusive")
 """From worst to mildest: a level is reached by itself and by every one before it."""
 
-app = make_app("Say how strong the evidence is that a face in a video or photo was manipulated.")
+app = make_app("Say how strong the evidence is that a face or a voice was manipulated.")
 
 
 @app.command()
@@ -30,7 +30,9 @@ def analyze(
     context: typer.Context,
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="FILE|FOLDER", help="Videos, photos, or folders of them (searched with all below)."),
+        typer.Argument(
+            metavar="FILE|FOLDER", help="Videos, photos, recordings, or folders of them (searched with all below)."
+        ),
     ],
     form: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help=f"How results are written: {', '.join(FORMATS)}.")
@@ -53,12 +55,13 @@ def analyze(
     finder: Annotated[str | None, setting_flag("finder", "NAME")] = None,
     thorough: Annotated[bool | None, setting_flag("thorough")] = None,
     every_s: Annotated[float | None, setting_flag("every_s", "SECONDS")] = None,
+    voice: Annotated[bool | None, setting_flag("voice")] = None,
     prior: Annotated[float | None, setting_flag("prior", "P")] = None,
     stability: Annotated[bool | None, setting_flag("stability")] = None,
     threads: Annotated[int | None, setting_flag("threads", "N")] = None,
     history: Annotated[bool | None, setting_flag("history")] = None,
 ) -> int:
-    """Say how strong the evidence is that a face in a video or photo was manipulated.
+    """Say how strong the evidence is that a face or a voice was manipulated.
 
     A folder is searched with all folders below it, and media are told by their first bytes, not by their names. A
     file that cannot be analysed does not stop the others; all of them are listed at the end.
@@ -68,6 +71,7 @@ def analyze(
         finder=finder,
         thorough=thorough,
         every_s=every_s,
+        voice=voice,
         prior=prior,
         stability=stability,
         threads=threads,

@@ -123,11 +123,11 @@ def _version(package: str) -> str:
 
 def _check_models(sheet: _Sheet) -> None:
     try:
-        from fakelab.models.card import MODELS, verify
+        from fakelab.models.card import MODELS, VOICES, verify
     except ImportError as error:
         sheet.line("BROKEN", "models", str(error))
         return
-    for name in MODELS:
+    for name in MODELS | VOICES:
         sheet.check(f"model {name}", lambda name=name: _verified(verify(name)))  # type: ignore[misc]
 
 

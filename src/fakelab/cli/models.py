@@ -19,9 +19,9 @@ _NAME = "Name of the model; 'fakelab models list' prints them all."
 @app.command("list")
 def list_models() -> int:
     """Print every model on a line: its name, its version and what it is for."""
-    from fakelab.models.card import DEFAULT_MODEL, MODELS, load_card
+    from fakelab.models.card import DEFAULT_MODEL, MODELS, VOICES, load_card
 
-    for name, line in MODELS.items():
+    for name, line in (MODELS | VOICES).items():
         try:
             version = load_card(name).version
         except ModelError:
@@ -53,10 +53,10 @@ def verify_models(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help=f"{_NAME} Without one: all.")] = None,
 ) -> int:
     """Check the weights against the SHA-256 in the cards; exit code 4 when a file is missing or altered."""
-    from fakelab.models.card import MODELS, verify
+    from fakelab.models.card import MODELS, VOICES, verify
 
     sound = True
-    for name in names or MODELS:
+    for name in names or MODELS | VOICES:
         try:
             rows = verify(name)
         except ModelError as error:
@@ -76,8 +76,9 @@ def _card_lines(card: ModelCard) -> Iterator[str]:
     yield f"Architecture  {card.architecture}"
     yield f"Task          {card.task}"
     crop = card.crop
-    cut = f"{crop.margin:g} x the {crop.boxes_from} box" + (", eyes level" if crop.align else "")
-    yield f"Crop          {crop.size_px} px, {cut} (cropper {crop.version})"
+    if crop.size_px:
+        cut = f"{crop.margin:g} x the {crop.boxes_from} box" + (", eyes level" if crop.align else "")
+        yield f"Crop          {crop.size_px} px, {cut} (cropper {crop.version})"
     yield f"Licence       {card.licence}"
     for title, values in (
         ("Calibration", card.calibration),

@@ -1,4 +1,4 @@
-"""A file's sound as one channel of 16-bit samples. Runs inside the child process."""
+"""A file's sound as one channel of 16-bit samples, at the rate asked for. Runs inside the child process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ class SoundReader(VideoReader):
     with_sound = True
 
     def parts(self, wanted: Message) -> Iterator[tuple[Message, list[bytes]]]:
-        """Samples from 0 s of the file on, without gaps: how many a second, how many bytes, and the bytes."""
+        """Samples from 0 s of the file on, without gaps: how many a second, how many bytes, and the bytes.
+
+        `wanted` may hold a `rate`; without one it is that of the sound, at most HIGHEST_RATE.
+        """
+        asked = wanted.get("rate")
         self._reopen()
         self.failed = 0
         if self._audio is None or self._audio.codec_context is None:
@@ -40,7 +44,7 @@ class SoundReader(VideoReader):
                 continue
             for frame in frames:
                 if sound is None:
-                    rate = min(HIGHEST_RATE, frame.sample_rate)
+                    rate = asked if isinstance(asked, int) else min(HIGHEST_RATE, frame.sample_rate)
                     sound = SoundFilter("s16", "mono", rate, SAMPLES)
                 time_s = None if frame.pts is None else float(frame.pts * frame.time_base) - origin_s
                 for part in sound.push(frame, time_s):

@@ -22,6 +22,11 @@ MODELS: dict[str, str] = {
     "tiny": "a small seeded network that travels the same road in milliseconds: for tests; it knows nothing",
 }
 DEFAULT_MODEL = "clip_face"
+VOICES: dict[str, str] = {
+    "voice": "early layers of Whisper tiny.en under a linear head: synthesised and converted voices, in any sound",
+}
+"""Models of sound: `models.voice` loads them."""
+DEFAULT_VOICE = "voice"
 TOWER = "clip_tower"
 COLOUR_ORDER = "RGB"
 
@@ -31,11 +36,11 @@ def model_folder(name: str) -> Path:
 
     Raises UnknownNameError.
     """
-    if name in MODELS:
+    if name in MODELS or name in VOICES:
         return WEIGHTS / name
     if (Path(name) / "card.json").is_file():
         return Path(name)
-    raise unknown_name("model", name, MODELS)
+    raise unknown_name("model", name, MODELS | VOICES)
 
 
 def model_file(name: str, file: str) -> Path:

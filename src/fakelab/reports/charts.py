@@ -32,13 +32,19 @@ _MARK_PATHS = {
 
 
 def lane(
-    person: PersonScore, duration_s: float, lines: Mapping[Level, float], key: str, label: str | None = None
+    person: PersonScore,
+    duration_s: float,
+    lines: Mapping[Level, float],
+    key: str,
+    label: str | None = None,
+    voice: bool = False,
 ) -> str:
     """One person over the length of the file: marks and line of p_fake, presence below, suspicious stretches hatched.
 
     A mark is the mean of the faces of one moment, the bar through it runs from their lowest to their highest.
     `lines` are the scores at which levels begin, drawn as bands; without them, plain quarter lines are drawn.
-    `key` makes the identifiers unique on a page. Faces whose time or score is no number are left out.
+    `key` makes the identifiers unique on a page; `voice` says that the marks are stretches of speech. Faces whose time
+    or score is no number are left out.
     """
     name = label or f"Person {person.person}"
     faces = [face for face in person.faces if math.isfinite(face.time_s) and math.isfinite(face.p_fake)]
@@ -62,7 +68,7 @@ def lane(
             high, low = _y(max(moment.scores)), _y(min(moment.scores))
             parts.append(f'<line class="fl-spread" x1="{x}" x2="{x}" y1="{high}" y2="{low}" stroke="#23527c"/>')
         parts.append(_mark(x, _y(moment.p_fake), level_of(moment.p_fake, lines)))
-    return _svg(f"lane-{key}", LANE_HEIGHT_PX, f"{name}: score over time", lane_text(person, faces), parts)
+    return _svg(f"lane-{key}", LANE_HEIGHT_PX, f"{name}: score over time", lane_text(person, faces, voice), parts)
 
 
 def axis(duration_s: float) -> str:
@@ -171,14 +177,15 @@ def split_bursts(times_s: Sequence[float]) -> list[tuple[int, int]]:
     return list(zip([0, *ends], [*ends, len(times_s)], strict=True))
 
 
-def lane_text(person: PersonScore, faces: Sequence[FaceScore]) -> str:
-    """What a lane shows, in words."""
+def lane_text(person: PersonScore, faces: Sequence[FaceScore], voice: bool = False) -> str:
+    """What a lane shows, in words; the marks of a voice are stretches of speech."""
+    one, many, whose = ("stretch", "stretches", "voice") if voice else ("face", "faces", "person")
     if not faces:
         return "No face of this person was scored."
     top = max(faces, key=lambda face: face.p_fake)
     text = (
-        f"{words.count(len(faces), 'face', 'faces')} between {words.span(faces[0].time_s, faces[-1].time_s)}."
-        f" Score of the person {words.person_percent(person)}, highest face {words.percent(top.p_fake)} at"
+        f"{words.count(len(faces), one, many)} between {words.span(faces[0].time_s, faces[-1].time_s)}."
+        f" Score of the {whose} {words.person_percent(person)}, highest {one} {words.percent(top.p_fake)} at"
         f" {words.clock(top.time_s)}."
     )
     if person.suspicious:

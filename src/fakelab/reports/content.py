@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fakelab.records import Analysis, FaceScore, Finding, Kind, MediaInfo, Reason
+from fakelab.records import Analysis, FaceScore, Finding, Kind, MediaInfo, PersonScore, Reason
 from fakelab.reports import words
 
 REASONS_SHOWN = 3
@@ -65,7 +65,21 @@ def duration(finding: Finding, file: MediaInfo) -> float:
     if file.kind is Kind.PHOTO:
         return 0.0
     last_s = max((face.time_s for person in finding.people for face in person.faces), default=0.0)
+    last_s = max((last_s, *(each.end_s for each in finding.windows)))
     return max(0.0, *(each for each in (file.duration_s or 0.0, last_s) if math.isfinite(each)))
+
+
+def voice_lane(finding: Finding) -> PersonScore | None:
+    """The stretches of speech as a time line draws a person's faces; None for a finding without any."""
+    spoken = [each for each in finding.windows if each.p_fake is not None]
+    if not spoken:
+        return None
+    marks = tuple(
+        FaceScore((each.start_s + each.end_s) / 2, (0.0, 0.0, 0.0, 0.0), each.logit or 0.0, each.p_fake or 0.0)
+        for each in spoken
+    )
+    mean = sum(each.logit for each in marks) / len(marks)
+    return PersonScore(1, mean, finding.p_fake or 0.0, finding.level, finding.reasons, marks, finding.suspicious)
 
 
 def most_suspicious(faces: Sequence[FaceScore], at_most: int) -> list[FaceScore]:

@@ -230,6 +230,8 @@ def _finding_view(finding: Finding, analysis: Analysis, key: str, pictures: Pict
         _person_view(person, finding, lines, duration_s, f"{key}-{person.person}", content.faces_shown(place), pictures)
         for place, person in enumerate(ordered)
     )
+    if (voice := content.voice_lane(finding)) is not None:
+        views, open_count = (_voice_view(voice, lines, duration_s, key),), 1
     rest = ordered[open_count:]
     note = words.others(rest) if rest else ""
     rows = _rows(ordered) if duration_s else []
@@ -280,6 +282,22 @@ def _person_view(
         lane=_markup(charts.lane(person, duration_s, lines, key)) if duration_s else "",
         thumbnail=faces[0].crop if faces else None,
         faces=faces,
+    )
+
+
+def _voice_view(voice: PersonScore, lines: Mapping[Level, float], duration_s: float, key: str) -> PersonView:
+    return PersonView(
+        number=0,
+        name="Voice",
+        level=LEVEL_WORDS[voice.level],
+        score=words.person_percent(voice),
+        decides=False,
+        seen=words.span(voice.faces[0].time_s, voice.faces[-1].time_s) if duration_s else "",
+        suspicious=words.spans(voice.suspicious),
+        reasons=(),
+        lane=_markup(charts.lane(voice, duration_s, lines, f"{key}-voice", "Voice", voice=True)) if duration_s else "",
+        thumbnail=None,
+        faces=(),
     )
 
 

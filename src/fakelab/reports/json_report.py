@@ -17,7 +17,19 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from fakelab.records import Analysis, Check, FaceScore, Finding, Kind, Level, MediaInfo, PersonScore, Reason, TimeRange
+from fakelab.records import (
+    Analysis,
+    Check,
+    FaceScore,
+    Finding,
+    Kind,
+    Level,
+    MediaInfo,
+    PersonScore,
+    Reason,
+    TimeRange,
+    WindowScore,
+)
 
 SCHEMA_ID = "fakelab.analysis/1"
 SCHEMA_PATH = Path(__file__).parent / "schema" / "fakelab.analysis-1.json"
@@ -201,6 +213,21 @@ def _finding(finding: Finding) -> Document:
         "faces_found": finding.faces_found,
         "measured": measured,
         "people": [_person(each) for each in finding.people],
+        **({"windows": [_window(each) for each in finding.windows]} if finding.windows else {}),
+    }
+
+
+def _window(window: WindowScore) -> Document:
+    logit = None if window.logit is None else _number(window.logit)
+    why = _no_p_fake(window.level, window.reasons)
+    why |= {} if logit is not None else {"logit": why.get("p_fake", _NOT_FINITE)}
+    return {
+        **_range(TimeRange(window.start_s, window.end_s)),
+        "level": window.level.value,
+        "p_fake": _p_fake(f"the window at {window.start_s} s", window.level, window.p_fake),
+        "logit": logit,
+        "reason": why,
+        "reasons": [_reason(each) for each in window.reasons],
     }
 
 

@@ -26,6 +26,7 @@ from fakelab.records import (
     Reason,
     TimeRange,
     Verdict,
+    WindowScore,
 )
 from fakelab.reports.json_report import FILE_FIELDS
 
@@ -116,6 +117,18 @@ def _finding(finding: Doc, picture: Picture) -> Finding:
         faces_found=finding["faces_found"],
         error_rate=finding["error_rate"] or "",
         measured={name: _finite(value) for name, value in finding["measured"].items()},
+        windows=tuple(map(_window, finding.get("windows", ()))),
+    )
+
+
+def _window(window: Doc) -> WindowScore:
+    return WindowScore(
+        start_s=window["start_s"],
+        end_s=window["end_s"],
+        level=Level(window["level"]),
+        logit=window["logit"],
+        p_fake=window["p_fake"],
+        reasons=tuple(map(_reason, window["reasons"])),
     )
 
 

@@ -51,10 +51,8 @@ def _finding(finding: Finding, width: int) -> Iterator[str]:
         yield f"  and {words.others(people[PEOPLE_SHOWN:])}"
     if finding.suspicious and not people:
         yield f"  Suspicious: {words.spans(finding.suspicious)}"
-    sampled = words.count(finding.frames_sampled, "frame", "frames")
-    failed = f", {finding.frames_failed} more could not be decoded" if finding.frames_failed else ""
     if finding.detector != "declared":
-        yield f"  Looked at: {sampled}, {words.count(finding.faces_found, 'face', 'faces')} found{failed}"
+        yield f"  Looked at: {words.looked_at(finding)}"
     yield from _wrapped(f"Error rate: {finding.error_rate or 'not stated by the model'}", width, "  ")
 
 

@@ -25,6 +25,7 @@ NOT_SHOWN = "This does not show that the file is authentic."
 DETECTOR_WORDS = {
     "face_video": "Faces in the video",
     "face_photo": "Faces in the photo",
+    "voice": "Voice",
     "declared": "What the file says of itself",
 }
 CHECK_WORDS = {
@@ -65,6 +66,9 @@ MEASURED: dict[str, tuple[str, str, str]] = {
     "median_luma": ("Brightness of the faces", "", "0 is black, 255 is white"),
     "largest_face_px": ("Largest face", "px", "Small faces hold too few pixels to show traces"),
     "median_face_px": ("Usual size of a face", "px", "Half of the faces are larger, half are smaller"),
+    "windows": ("Stretches of sound", "", "Each is four seconds long; neighbours overlap"),
+    "windows_of_speech": ("Stretches with speech", "", "Only these can be judged"),
+    "speech_s": ("Speech", "s", "The more speech, the more the score can be relied on"),
     "people_judged": ("People judged", "", "In a crowd, one of many faces can score high by chance"),
     "p_fake_compressed": ("Score, compressed once more", "", "At even odds, as in a copy of the file"),
     "p_fake_halved": ("Score, at half the size", "", "At even odds, as in a copy of the file"),
@@ -174,6 +178,20 @@ def count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
+def looked_at(finding: Finding) -> str:
+    """How much a detector saw or heard: frames and faces, or stretches of sound and how many of them hold speech."""
+    if finding.detector == "declared":
+        return "credentials and metadata"
+    if finding.windows:
+        spoken = sum(each.level is not Level.NOT_ANALYSABLE for each in finding.windows)
+        return f"{count(len(finding.windows), 'stretch', 'stretches')} of sound, {spoken} with speech"
+    if finding.detector == "voice":
+        return "no sound"
+    failed = f"; {finding.frames_failed} could not be decoded" if finding.frames_failed else ""
+    frames, faces = count(finding.frames_sampled, "frame", "frames"), count(finding.faces_found, "face", "faces")
+    return f"{frames}, {faces}{failed}"
+
+
 def headline(verdict: Verdict) -> tuple[str, str]:
     """The level in words, and the sentence that follows it (empty where the sentence only repeats the level)."""
     words = LEVEL_WORDS[verdict.level]
@@ -220,14 +238,6 @@ def all_reasons(analysis: Analysis) -> list[tuple[str, Reason]]:
 def detector_words(detector: str) -> str:
     """A detector's name for people who have not read the code."""
     return DETECTOR_WORDS.get(detector, detector.replace("_", " ").capitalize())
-
-
-def looked_at(finding: Finding) -> str:
-    """What a detector looked at, such as ``32 frames, 31 faces``."""
-    if finding.detector == "declared":
-        return "credentials and metadata"
-    failed = f"; {finding.frames_failed} could not be decoded" if finding.frames_failed else ""
-    return f"{count(finding.frames_sampled, 'frame', 'frames')}, {count(finding.faces_found, 'face', 'faces')}{failed}"
 
 
 def check_words(check: Check) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
-from fakelab.analyze import known_models, versions
+from fakelab.analyze import known_models, known_voices, versions
 from fakelab.errors import FakeLabError, unknown_name
 from fakelab.records import LEVEL_WORDS, Level
 from fakelab.reports.html import meanings
@@ -41,7 +41,10 @@ def _to(address: str) -> RedirectResponse:
 def models_page(request: Request, who: Reader) -> Response:
     """The cards of the models."""
     return page(
-        request, "models.html.j2", cards=list(known_models().values()), default=house_of(request).settings.model
+        request,
+        "models.html.j2",
+        cards=[*known_models().values(), *known_voices().values()],
+        default=house_of(request).settings.model,
     )
 
 

@@ -235,11 +235,14 @@ def _findings(story: Story, analysis: Analysis) -> None:
     story.section("Findings")
     rows: list[Sequence[str | Sequence[Span]]] = []
     for finding in analysis.findings:
+        suspicious = (
+            f" Suspicious: {words.spans(finding.suspicious)}." if finding.windows and finding.suspicious else ""
+        )
         rows.append([
             [
                 Span(f"{words.detector_words(finding.detector)}. ", True, INK),
                 Span(finding.looks_for, colour=INK),
-                Span(f" Looked at {words.looked_at(finding)}.", colour=QUIET),
+                Span(f" Looked at {words.looked_at(finding)}.{suspicious}", colour=QUIET),
             ],
             LEVEL_WORDS[finding.level],
             words.percent(finding.p_fake),
