@@ -5,6 +5,7 @@ A place is never shown, only that the file holds one. Missing camera data is a n
 
 from __future__ import annotations
 
+import itertools
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,6 +27,8 @@ ENCODER_TAGS = ("encoder", "software", "com.apple.quicktime.software", "writing_
 SLACK = timedelta(hours=26)
 """Times without a zone may lie so far apart and mean the same."""
 OLDEST_YEAR = 1990
+FRAMES_SEEN = 600
+"""Frames at the start of a video whose coding is looked at."""
 ALIKE = 0.75
 """Correlation of the embedded thumbnail with the picture, below which they show different things: 0.97 and more is
 usual for genuine ones, also after mild edits."""
@@ -258,6 +261,7 @@ def _container(traces: Traces, now: datetime) -> tuple[Facts, list[str], list[st
         ("Time, last changed", changed.strftime("%Y-%m-%d %H:%M:%S") if changed else ""),
         ("Tracks name themselves", "; ".join(dict.fromkeys(handlers))),
         ("Edit lists", _edits(edits)),
+        *_frames(traces.tag("frames")),
         ("Android version", said(tags.get("com.android.version"), 20)),
         (
             "Location",
@@ -290,6 +294,26 @@ def _edits(edits: list[Any]) -> str:
     longest = max(len(each) for each in rows)
     shown = f"{len(rows)} (usual: they line up sound and picture)" if longest <= 2 else f"up to {longest} stretches"
     return shown
+
+
+def _frames(frames: dict[str, Any]) -> list[tuple[str, str]]:
+    """How the pictures are coded: distances of key frames, their share of the bytes, and whether order changes."""
+    count, keys = frames.get("count"), frames.get("keys")
+    if not isinstance(count, int) or not isinstance(keys, list) or not all(isinstance(key, int) for key in keys):
+        return []
+    gaps = [after - before for before, after in itertools.pairwise(keys)]
+    if count < 2 or not keys:
+        return []
+    if not gaps:
+        shown = (
+            f"only the first of {count} frames" if count < FRAMES_SEEN else f"none after the first in {count} frames"
+        )
+    elif len(set(gaps)) == 1:
+        shown = "every frame" if gaps[0] == 1 else f"every {gaps[0]} frames"
+    else:
+        shown = f"every {min(gaps)} to {max(gaps)} frames (an encoder sets one at a cut; so does joining of clips)"
+    order = "in the order shown" if frames.get("reordered") is False else "not in the order shown (B-frames)"
+    return [("Key frames", shown), ("Frames are stored", order)]
 
 
 def _unix(seconds: object) -> datetime | None:

@@ -8,19 +8,26 @@ from typing import Any
 import numpy as np
 
 from fakelab.evidence import compression
-from fakelab.evidence.compression import LUMA_50, Map
+from fakelab.evidence.compression import Map
+from fakelab.evidence.copies import copies_in
+from fakelab.evidence.double import double_compression
+from fakelab.evidence.tables import origin_of
 from fakelab.evidence.traces import Tiles, Traces, said
-from fakelab.records import Check, Image
+from fakelab.records import Check
 
 SMALLEST_TILES = 4
+CLEAR_ODDS, LEAST_APART = 1.0, 0.01
+"""Log-odds from which on a block was compressed once only, and the share of such blocks that is worth a map."""
+LEAST_GHOST, MOST_ODDS = 0.35, 6.0
+"""Values of the maps of ghosts and of double compression that are drawn brightest at the least."""
 MEASURED = (
-    "Measured on 60 edited and 60 untouched photos (CASIA v1): {measured} That is too little for a score, so there is "
+    "Measured on 60 spliced and 60 untouched photos (CASIA v1): {measured} That is too little for a score, so there is "
     "none: look at the map, and trust your eyes only where several checks agree."
 )
 
 
 def check_pictures(traces: Traces) -> tuple[Check, ...]:
-    """Tables (JPEG alone), error level, ghosts, double compression (JPEG alone) and noise of a photo."""
+    """Tables (JPEG alone), error level, ghosts, double compression (JPEG alone), noise and copied areas of a photo."""
     checks = [_tables(traces)] if traces.info.container == "jpeg" else []
     tiles = traces.tiles
     if tiles is None or min(tiles.image.shape[:2]) < SMALLEST_TILES * 16:
@@ -29,12 +36,10 @@ def check_pictures(traces: Traces) -> tuple[Check, ...]:
         ("ela", lambda: _ela(tiles, traces.orientation)),
         ("jpeg_ghosts", lambda: _ghosts(tiles, traces.orientation)),
         ("noise", lambda: _noise(tiles, traces.orientation)),
+        ("copy_move", lambda: _copies(traces)),
     ]
     if table := _table(traces):
         jobs.insert(2, ("double_compression", lambda: _double(tiles, table, traces.orientation)))
-    if traces.small is not None:
-        small = traces.small
-        jobs.append(("copy_move", lambda: _copies(small, traces.orientation)))
     return (*checks, *(guarded(name, job) for name, job in jobs))
 
 
@@ -46,9 +51,9 @@ def guarded(name: str, job: Callable[[], Check]) -> Check:
         return Check(name, "failed", f"This check could not be done ({type(error).__name__}).")
 
 
-def _table(traces: Traces) -> list[int]:
+def _table(traces: Traces, number: str = "0") -> list[int]:
     tables = traces.tag("jpeg").get("tables")
-    table = tables.get("0") if isinstance(tables, dict) else None
+    table = tables.get(number) if isinstance(tables, dict) else None
     whole = isinstance(table, list) and len(table) == 64 and all(isinstance(each, int) and each > 0 for each in table)
     return list(table) if whole and table else []
 
@@ -65,26 +70,35 @@ def _tables(traces: Traces) -> Check:
     )
     if not table:
         return Check("jpeg_tables", "not_applicable", "The file's tables could not be read.", (), (), (), how, misleads)
-    quality = compression.standard_quality(table, LUMA_50)
+    chroma = _table(traces, "1")
+    origin = origin_of(table, chroma)
     names = [said(each[1], 30) for each in _apps(jpeg)]
-    photoshop = any(name.startswith("Photoshop") for name in names) and any(name.startswith("Adobe") for name in names)
-    if quality is not None:
-        sentence = f"Last saved with libjpeg's standard tables at quality {quality}: by software, a service or a phone."
-        camera = said(traces.tag("exif").get("Make"), 40)
+    camera = said(traces.tag("exif").get("Make"), 40)
+    against: tuple[str, ...] = ()
+    if origin.quality is not None:
+        sentence = (
+            f"Last saved with the IJG's standard tables at quality {origin.quality}: by software, a service or a phone."
+        )
         sentence += f" It names a camera ({camera}); compare with other photos of that model." if camera else ""
-    elif photoshop:
+    elif origin.adobe:
+        sentence = f"Last saved with tables that Adobe's programs use ({origin.adobe})."
+        if camera:
+            against = (
+                f"It names a camera ({camera}), but its tables are those of Adobe's programs: it was saved there.",
+            )
+    elif any(name.startswith("Photoshop") for name in names):
         sentence = "Last saved with tables of its own, with the marks of Adobe Photoshop."
     else:
         sentence = "Last saved with tables of its own, as cameras and some programs write them."
-    near = compression.likely_quality(table, LUMA_50)
     facts = (
-        ("Tables", f"libjpeg, quality {quality}" if quality is not None else f"own, near quality {near}"),
+        ("Tables", origin.words),
         ("Colour", _sampling(jpeg)),
         ("Order", "progressive" if jpeg.get("progressive") is True else "baseline"),
         ("Segments", ", ".join(dict.fromkeys(name for name in names if name))),
     )
     kept = tuple((label, value) for label, value in facts if value)
-    return Check("jpeg_tables", "noted", sentence, kept, (), (), how, misleads)
+    state = "contradictions" if against else "noted"
+    return Check("jpeg_tables", state, sentence, kept, against, (), how, misleads)
 
 
 def _apps(jpeg: dict[str, Any]) -> list[list[Any]]:
@@ -115,7 +129,8 @@ def _ela(tiles: Tiles, orientation: int) -> Check:
         "Text, sharp edges, strong colours and sharpening are bright without any change; saving a picture again wipes "
         "the difference out. "
         + MEASURED.format(
-            measured="the map's F1 was .40 (marking everything: .20), and .69 of pairs were put in order by it."
+            measured="the map's F1 was .40 (marking everything: .20), .21 after one more saving; .68 of pairs of an "
+            "edited and an untouched photo with the same history were put in order by it."
         ),
     )
 
@@ -125,43 +140,49 @@ def _ghosts(tiles: Tiles, orientation: int) -> Check:
     return Check(
         "jpeg_ghosts",
         "map",
-        "Which parts were saved before at another quality than the rest.",
+        "Which parts behave under renewed compression unlike others with as much detail.",
         _thinned(tiles),
         (),
-        (("ghost", turned(compression.shown(found, 0.1), orientation)),),
-        "A bright area with a clear outline behaves under renewed compression unlike the rest: it may come from "
-        "another "
-        "JPEG. Single bright tiles mean nothing.",
-        "Smooth, dark or blown-out areas behave differently in genuine pictures, too. "
+        (("ghost", turned(compression.shown(found, LEAST_GHOST), orientation)),),
+        "A bright area with a clear outline may come from another JPEG, saved at another quality or in another grid. "
+        "Single bright blocks mean nothing.",
+        "Smooth, dark or blown-out areas, text and blurred backgrounds behave differently in genuine pictures, too. "
         + MEASURED.format(
-            measured="the map's F1 was .33 (marking everything: .20). Its mean put .82 of pairs in order, but by "
-            "telling "
-            "that a picture was saved twice, which nearly every published one was."
+            measured="the map's F1 was .42 (marking everything: .20), .36 after one more saving; .77 of pairs of an "
+            "edited and an untouched photo with the same history were put in order by its brightest part."
         ),
     )
 
 
 def _double(tiles: Tiles, table: list[int], orientation: int) -> Check:
-    found, strength = compression.double_quantisation(tiles.image, table)
-    seen = bool(found.std() > 0.01)
-    sentence = (
-        "Blocks that do not share the traces of an earlier JPEG compression."
-        if seen
-        else "No traces of an earlier JPEG compression in the same grid were found, so there is nothing to compare."
-    )
+    found = double_compression(tiles.image, np.array(table).reshape(8, 8))
+    if found is None:
+        return Check("double_compression", "not_applicable", "The picture is too small for this check.")
+    apart = float((found.heat > CLEAR_ODDS).mean())
+    stands_out = found.found and apart > LEAST_APART
+    if found.found:
+        first = f", the first time near quality {found.quality}" if found.quality else ""
+        rest = f"{apart:.0%} of it show no trace of the earlier one" if stands_out else "no area stands out"
+        sentence = f"It was compressed at least twice in the same grid{first}; {rest}."
+    else:
+        sentence = "No traces of an earlier JPEG compression in the same grid, so there is nothing to compare."
     return Check(
         "double_compression",
-        "map" if seen else "none_found",
+        "found" if found.found else "none_found",
         sentence,
-        (("Piling up of coefficients", f"{strength:.2f} (0 none, 1 perfect)"), *_thinned(tiles)),
+        (("Traces of an earlier compression", f"{found.gain:.3f} (found from 0.010 on)"), *_thinned(tiles)),
         (),
-        (("once_only", turned(found, orientation)),) if seen else (),
-        "When a JPEG is edited and saved again, untouched parts have been compressed twice in one grid and put-in "
-        "parts "
-        "have not. A bright area with a clear outline among dark ones may have been put in.",
+        (("once_only", turned(compression.stretch(found.heat, 0.0, MOST_ODDS), orientation)),) if stands_out else (),
+        "Saving twice is no sign of forgery: nearly every published photo was. When a JPEG is edited and saved again, "
+        "untouched parts were compressed twice in one grid and parts that were put in were not. A bright area with a "
+        "clear outline among dark ones may have been put in.",
         "Cropping or scaling between the two savings, a second saving at lower quality, and smooth areas hide the "
-        "traces. Being saved twice is no sign of forgery. "
-        + MEASURED.format(measured="the map's F1 was .25 (marking everything: .20)."),
+        "traces. On 68 photos saved once it never said twice; of those saved twice it found all whose second quality "
+        "was higher, and .60 of the others. "
+        + MEASURED.format(
+            measured="the map's F1 was .22 (marking everything: .20), and after one more saving .10; photos with the "
+            "same history were not told apart."
+        ),
     )
 
 
@@ -180,29 +201,34 @@ def _noise(tiles: Tiles, orientation: int) -> Check:
         "by "
         "themselves. "
         + MEASURED.format(
-            measured="near chance: the map's F1 was .22 (marking everything: .20), .55 of pairs in order."
+            measured="near chance: the map's F1 was .22 (marking everything: .20), .43 of pairs in order."
         ),
     )
 
 
-def _copies(small: Image, orientation: int) -> Check:
-    found, pairs, (across, down) = compression.copies(small)
-    height, width = small.shape[:2]
-    share = f"{abs(across) / width:.0%} of the width and {abs(down) / height:.0%} of the height apart"
+def _copies(traces: Traces) -> Check:
+    if traces.small is None:
+        return Check("copy_move", "not_applicable", "The picture could not be decoded for this check.")
+    found = copies_in(traces.small)
+    seen = found.pairs > 0
+    sentence = (
+        f"{found.share:.1%} of the picture occur in it twice, with {found.pairs} points that agree on one movement."
+        if seen
+        else "No area was found that occurs in the picture twice."
+    )
     return Check(
         "copy_move",
-        "found" if pairs else "none_found",
-        f"{pairs} points of the picture repeat, all {share}: a part may have been copied."
-        if pairs
-        else "No part of the picture repeats at one distance.",
+        "found" if seen else "none_found",
+        sentence,
         (),
         (),
-        (("repeated", turned(found, orientation)),) if pairs else (),
-        "Bright spots are pairs of points that look the same and lie equally far apart, as when a part is copied to "
-        "hide or to multiply something. Look whether the two places are alike in every accident of light and dirt.",
-        "Windows, tiles, print, logos and mirrored pictures repeat without any editing. Only shifts are looked "
-        "for: a copy that was turned or scaled, or is smooth, is missed. None of 169 genuine photos was marked; "
-        "how many copies are found was not measured on real forgeries.",
+        (("twice", turned(found.heat, traces.orientation)),) if seen else (),
+        "Marked areas are the same, pixel by pixel, after moving, turning or scaling: the original and its copy. Look "
+        "whether one of them hides something, or adds to a crowd, smoke or rubble.",
+        "Windows, tiles, print, logos, mirror images and things made by machine repeat in genuine pictures. Copies of "
+        "smooth areas (sky, water, skin), small ones and strongly scaled ones are not found. Measured on copies that "
+        "we made: .77 of moved areas and .62 of moved, turned and scaled ones were found; of untouched pictures, 1 of "
+        "60 (CASIA v1) and 1 of 109 portraits were marked.",
     )
 
 

@@ -7,6 +7,7 @@ files, network or OCSP; here its report is judged. A signature proves who made a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,7 +125,7 @@ def _judged(report: dict[str, Any]) -> tuple[Check, tuple[Statement, ...]]:
     facts += [("Actions", ", ".join(_actions(active)[:MOST_SHOWN]))]
     facts += [("Source files", "; ".join(_ingredients(active)[:MOST_SHOWN]))]
     sources = _sources(manifests, str(report.get("active_manifest")))
-    facts += [("Declared origin", "; ".join(dict.fromkeys(words for _, words, _ in sources)))]
+    facts += [("Declared origin", "; ".join(dict.fromkeys(each.words for each in sources)))]
     facts += [("Validation", ", ".join(dict.fromkeys(each for each in codes if each)))]
     statements = tuple(_statements(sources, state, issuer, bool(bad_sources)))
     if statements:
@@ -133,38 +134,66 @@ def _judged(report: dict[str, Any]) -> tuple[Check, tuple[Statement, ...]]:
     return _check(state, sentence, kept, tuple(against)), statements
 
 
-def _statements(sources: list[tuple[str, str, str]], state: str, issuer: str, doubtful: bool) -> list[Statement]:
-    made = [role for term, _, role in sources if term == GENERATED]
-    composite = any(term in COMPOSITES for term, _, _ in sources)
-    if not made and not composite:
+def _statements(sources: list[_Source], state: str, issuer: str, doubtful: bool) -> list[Statement]:
+    told = [each for each in sources if each.term in (GENERATED, *COMPOSITES)]
+    if not told:
         return []
-    whole = any(role in ("active", "parent") for role in made)
+    vouched = [each for each in told if state == "valid" and each.vouched and (each.own or not doubtful)]
+    whole = any(each.whole and each.term == GENERATED for each in vouched or told)
     what = "was made by a generator (AI)" if whole else "has parts that were made by a generator (AI)"
     detail = f"It declares that the file {what}."
-    if state != "valid" or (doubtful and "active" not in made):
+    if state == "valid" and not vouched:
+        return [Statement("stated_generated", f"{detail} That is said by a source file, whose issuer is not trusted.")]
+    if not vouched:
         return [Statement("stated_generated", f"{detail} The issuer is not trusted, or the credential does not hold.")]
     return [Statement("declared_generated" if whole else "declared_composite", f"{detail} Signed by {issuer}.")]
 
 
-def _sources(manifests: dict[str, Any], active: str) -> list[tuple[str, str, str]]:
-    """(term, words, role) of every digital source type: of the active manifest, its parents, and its components."""
-    found: list[tuple[str, str, str]] = []
-    queue, seen = [(active, "active")], set[str]()
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A digital source type that a manifest declares. `whole`: of the file, not of a part; `own`: by the active one."""
+
+    term: str
+    whole: bool
+    own: bool
+    vouched: bool
+    """Whether every signer from the active manifest down to this one found the next one trusted."""
+
+    @property
+    def words(self) -> str:
+        return SOURCE_WORDS.get(self.term, self.term)
+
+
+def _sources(manifests: dict[str, Any], active: str) -> list[_Source]:
+    """Every digital source type of the active manifest, of what the file was edited from, and of what it holds."""
+    found: list[_Source] = []
+    queue, seen = [(active, True, True, True)], set[str]()
     while queue and len(seen) < MOST_MANIFESTS:
-        label, role = queue.pop(0)
+        label, whole, own, vouched = queue.pop(0)
         if label in seen:
             continue
         seen.add(label)
         manifest = mapping(manifests.get(label))
-        for action in _action_rows(manifest):
-            term = said(action.get("digitalSourceType")).rstrip("/").rsplit("/", 1)[-1]
-            if term:
-                found.append((term, SOURCE_WORDS.get(term, term), role))
+        # An edit that used a generator concerns a part; what a file was created by concerns all of it.
+        terms = [
+            (each.get("digitalSourceType"), each.get("action") == "c2pa.created") for each in _action_rows(manifest)
+        ]
+        terms += [(value, True) for value in _in_metadata(manifest)]
+        for value, all_of_it in terms:
+            if term := said(value).rstrip("/").rsplit("/", 1)[-1]:
+                found.append(_Source(term, whole and all_of_it, own, vouched))
         for each in rows_of(manifest.get("ingredients")):
             if isinstance(each.get("active_manifest"), str):
-                parent = each.get("relationship") == "parentOf" and role != "component"
-                queue.append((each["active_manifest"], "parent" if parent else "component"))
+                parent = whole and each.get("relationship") == "parentOf"
+                queue.append((each["active_manifest"], parent, False, vouched and _found_trusted(each)))
     return found
+
+
+def _found_trusted(ingredient: dict[str, Any]) -> bool:
+    """Whether the signer, by its own signed account, found the source file's credential whole and trusted."""
+    results = mapping(mapping(ingredient.get("validation_results")).get("activeManifest"))
+    good = [said(each.get("code")) for each in rows_of(results.get("success"))]
+    return "signingCredential.trusted" in good and not rows_of(results.get("failure"))
 
 
 def _action_rows(manifest: dict[str, Any]) -> list[dict[str, Any]]:
@@ -173,6 +202,15 @@ def _action_rows(manifest: dict[str, Any]) -> list[dict[str, Any]]:
         if said(each.get("label")).startswith("c2pa.actions"):
             rows += rows_of(mapping(each.get("data")).get("actions"))
     return rows
+
+
+def _in_metadata(manifest: dict[str, Any]) -> Iterator[object]:
+    """The digital source types of signed IPTC fields."""
+    for each in rows_of(manifest.get("assertions")):
+        if said(each.get("label")).startswith(("stds.iptc", "c2pa.metadata", "cawg.metadata")):
+            for key, value in mapping(each.get("data")).items():
+                if key.lower().endswith("digitalsourcetype"):
+                    yield value
 
 
 def _actions(manifest: dict[str, Any]) -> list[str]:

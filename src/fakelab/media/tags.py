@@ -9,7 +9,7 @@ import io
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from PIL import Image, IptcImagePlugin, TiffImagePlugin
@@ -223,6 +223,14 @@ def streams(container: Any) -> list[Message]:
     for stream in list(container.streams)[:20]:
         found.append({"kind": stream.type, "tags": _tags(stream.metadata)})
     return found
+
+
+def coding(packets: Iterable[Any]) -> Message:
+    """How frames are coded: their count, which of them, as stored, are key frames, and whether their order changes."""
+    found = [packet for packet in packets if packet.size]
+    times = [packet.pts for packet in found if packet.pts is not None]
+    keys = [place for place, packet in enumerate(found) if packet.is_keyframe]
+    return {"count": len(found), "keys": keys, "reordered": times != sorted(times)}
 
 
 def _tags(metadata: Any) -> Message:

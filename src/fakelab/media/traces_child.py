@@ -8,6 +8,7 @@ strips of RGB, not turned, if the caller wants them). Nothing is judged here.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,9 +18,10 @@ from PIL import Image
 
 from fakelab.media import boxes, tags
 from fakelab.media.photo import PhotoReader, open_image, orientation_of, to_rgb
+from fakelab.media.video import HEAD_PACKETS, VideoReader
 from fakelab.media.wire import Job, Message
 
-SMALL_PX = 800
+SMALL_PX = 640
 STRIP_ROWS = 256
 MOST_JSON = 1 << 23
 MIME = {
@@ -73,7 +75,16 @@ def _steps(reader: Any) -> list[tuple[str, Callable[[], Any]]]:
         ("streams", lambda: tags.streams(container)),
         ("boxes", lambda: boxes.facts(job.file) if job.container in ("mp4", "mov", "m4a") else None),
         ("xmp", lambda: tags.xmp(job.file)),
+        ("frames", lambda: tags.coding(_head(reader)) if isinstance(reader, VideoReader) else None),
     ]
+
+
+def _head(reader: VideoReader) -> Iterator[Any]:
+    """The first packets of the picture stream."""
+    if reader._stream is None:
+        return iter(())
+    reader._rewind()
+    return itertools.islice(reader._packets(), HEAD_PACKETS)
 
 
 def credentials(job: Job, anchors: str) -> Message:
