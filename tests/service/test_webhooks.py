@@ -50,6 +50,7 @@ def receiver() -> Iterator[tuple[str, type[_Receiver]]]:
 def _job(history: History, webhook: str) -> Job:
     jobs = Jobs(history)
     made = jobs.add(Asked(name="clip.mp4", owner="d", actor="a", acquired="upload", webhook=webhook))
+    jobs.begin(made.id, 1, "w")
     jobs.finish(made.id)
     return jobs.get(made.id)
 
