@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from fakelab.errors import FakeLabError, TooManyError, UnknownNameError, UnsupportedMediaError, UsageError
+from fakelab.errors import (
+    EnvironmentBrokenError,
+    FakeLabError,
+    TooManyError,
+    UnknownNameError,
+    UnsupportedMediaError,
+    UsageError,
+)
 from fakelab.service.copies import prune_orphans
 from fakelab.service.engine import Engine, Order, StoppedError
 from fakelab.service.history import History
@@ -104,6 +111,22 @@ def test_a_file_that_was_altered_after_it_came_in_is_refused(intake: Intake, wor
         file.write(b"x")
     assert workshop.analyse(taken.id, 1) == "failed"
     assert "altered after it came in" in Jobs(intake.history).get(taken.id).error["what"]
+
+
+def test_the_machines_fault_is_not_the_files(intake: Intake, workshop: Workshop, picture: Path) -> None:
+    taken = intake.take(_asked(picture), _copy(picture, "spool"))
+    answer = workshop._answer
+
+    def disk_is_full(job: Job) -> Any:
+        raise EnvironmentBrokenError("the disk is full")
+
+    workshop._answer = disk_is_full  # type: ignore[method-assign]
+    with pytest.raises(EnvironmentBrokenError):
+        workshop.analyse(taken.id, 1)
+    assert Jobs(intake.history).get(taken.id).state == "running"
+    workshop._answer = answer  # type: ignore[method-assign]
+    assert workshop.analyse(taken.id, 1) == "done"
+    assert workshop.analyse(taken.id, 1) == "done", "what was finished before a kill is told again, and not done again"
 
 
 def test_choices_are_those_that_are_offered(intake: Intake, picture: Path) -> None:
@@ -222,6 +245,19 @@ class TestEngine:
         with pytest.raises(FakeLabError, match="ended"):
             engine.ask(self._order(picture), kill)
         assert engine.ask(self._order(picture), lambda *_: True) is not None
+
+    def test_an_order_that_broke_off_leaves_no_answer_for_the_next(self, engine: Engine, picture: Path) -> None:
+        other = picture.with_name("other.png")
+        Image.fromarray(portrait()[:, ::-1].copy()).save(other)
+
+        def database_is_busy(*_: object) -> bool:
+            raise EnvironmentBrokenError("the history does not answer")
+
+        with pytest.raises(EnvironmentBrokenError):
+            engine.ask(self._order(picture), database_is_busy)
+        answer = engine.ask(self._order(other), lambda *_: True)
+        assert answer is not None
+        assert answer.document["file"]["sha256"] == hashlib.sha256(other.read_bytes()).hexdigest()
 
     def test_a_stopped_engine_gives_no_outcome(self, engine: Engine, picture: Path) -> None:
         def stop(*_: object) -> bool:

@@ -10,6 +10,7 @@ from web_maker import Desk, photo_bytes
 
 from fakelab.errors import UsageError
 from fakelab.service.jobs import Asked
+from fakelab.web.forms import inside
 from fakelab.web.house import House
 
 Make = Callable[..., Desk]
@@ -145,6 +146,24 @@ def test_too_large_a_file_is_refused_before_it_is_read(desk: Desk, house: House)
     assert stream.status_code == 413 and "64 MB" in stream.json()["detail"]
     left = [each for each in house.uploads.folder.iterdir() if not (each / "meta.json").exists()]
     assert not left, "what was refused is not kept"
+
+
+def test_a_large_body_is_refused_before_anybody_is_asked_who_they_are(app: object, theirs: str) -> None:
+    client = TestClient(app, base_url="http://127.0.0.1")  # type: ignore[arg-type]
+    body = (b"x" * (1 << 20) for _ in range(64))
+    answer = client.post(
+        f"/api/v1/analyses/{theirs}/review", content=body, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code in (400, 413)
+    assert client.get("/runs/%00").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.example", "/\\evil.example", "/\t.evil.example", "https://evil.example", "x"]
+)
+def test_the_way_after_signing_in_stays_inside(target: str) -> None:
+    assert inside(target) == "/"
+    assert inside("/runs/abc?x=1#y") == "/runs/abc?x=1#y"
 
 
 def test_another_hosts_name_is_refused(app: object) -> None:
