@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,25 +18,6 @@ if TYPE_CHECKING:
     from fakelab.service.runs import Run
 
 FORMATS = ("text", "json", "csv")
-COLUMNS = (
-    "id",
-    "started",
-    "level",
-    "p_fake",
-    "name",
-    "kind",
-    "sha256",
-    "models",
-    "fakelab",
-    "actor",
-    "acquired",
-    "duration_s",
-    "size_bytes",
-    "tags",
-    "conclusion",
-    "error",
-)
-
 app = make_app("Every analysis that was made: search, filter, export, check, delete.")
 
 
@@ -99,20 +77,12 @@ def _print(runs: list[Run], total: int) -> None:
 
 
 def _export(runs: Iterable[Run], form: str) -> None:
-    rows = [{name: value for name, value in asdict(run).items() if name in COLUMNS} for run in runs]
+    from fakelab.service.export import as_json, write_csv
+
     if form == "json":
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
-    writer = csv.writer(sys.stdout)
-    writer.writerow(COLUMNS)
-    for row in rows:
-        row["tags"] = " ".join(row["tags"])
-        writer.writerow([_cell(row[name]) for name in COLUMNS])
-
-
-def _cell(value: object) -> object:
-    # A spreadsheet takes a cell that begins so for a formula.
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+        print(as_json(runs))
+    else:
+        write_csv(runs, sys.stdout)
 
 
 def _check(kept: History) -> int:

@@ -125,3 +125,22 @@ def verify(name: str) -> list[tuple[str, bool, str]]:
         found = sha256_of(path)
         rows.append((file, found == wanted, "ok" if found == wanted else f"altered: SHA-256 is {found}"))
     return rows
+
+
+def checked_onnx(name: str) -> tuple[ModelCard, Path]:
+    """The card of a model and its ONNX file, once every file was found unaltered by its SHA-256.
+
+    Raises UnknownNameError, and ModelError when a file is missing or altered, or the card names no ONNX file.
+    """
+    card = load_card(name)
+    for file, unaltered, found in verify(name):
+        if not unaltered:
+            raise ModelError(
+                f"the model '{name}' cannot be used",
+                f"{model_file(name, file)} is {found}",
+                "Reinstall fakelab-verify; `fakelab models verify` lists every file.",
+            )
+    onnx_file = next((f for f in card.files if f.endswith(".onnx")), None)
+    if onnx_file is None:
+        raise ModelError(f"the model '{name}' cannot be used", "its card names no .onnx file", "Mend the card.")
+    return card, model_file(name, onnx_file)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.errors import ModelError
-from fakelab.models.card import load_card, model_file, verify
+from fakelab.models.card import checked_onnx, model_file
 from fakelab.models.onnx_file import FLOAT, initializers
 from fakelab.records import Crop, Image, ModelCard
 
@@ -99,19 +99,9 @@ def load_model(name: str, *, threads: int = 0) -> FaceModel:
 
     Raises UnknownNameError, and ModelError when a file is missing, altered, or does not fit its card.
     """
-    card = load_card(name)
-    for file, unaltered, found in verify(name):
-        if not unaltered:
-            raise ModelError(
-                f"the model '{name}' cannot be used",
-                f"{model_file(name, file)} is {found}",
-                "Reinstall fakelab-verify; `fakelab models verify` lists every file.",
-            )
-    onnx_file = next((f for f in card.files if f.endswith(".onnx")), None)
-    if onnx_file is None:
-        raise ModelError(f"the model '{name}' cannot be used", "its card names no .onnx file", "Mend the card.")
+    card, onnx_file = checked_onnx(name)
     tuning = next((model_file(name, f) for f in card.files if f.endswith(".safetensors")), None)
-    return open_session(name, card, model_file(name, onnx_file), tuning, threads)
+    return open_session(name, card, onnx_file, tuning, threads)
 
 
 def open_session(name: str, card: ModelCard, onnx_file: Path, tuning: Path | None, threads: int) -> FaceModel:

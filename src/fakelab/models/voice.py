@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.errors import ModelError
-from fakelab.models.card import load_card, model_file, verify
+from fakelab.models.card import checked_onnx
 from fakelab.records import ModelCard
 
 INPUT, OUTPUT = "samples", "logit"
@@ -40,18 +40,8 @@ def load_voice(name: str, *, threads: int = 0) -> VoiceModel:
 
     Raises UnknownNameError, and ModelError when the file is missing, altered, or does not fit its card.
     """
-    card = load_card(name)
-    for file, unaltered, found in verify(name):
-        if not unaltered:
-            raise ModelError(
-                f"the model '{name}' cannot be used",
-                f"{model_file(name, file)} is {found}",
-                "Reinstall fakelab-verify; `fakelab models verify` lists every file.",
-            )
-    onnx_file = next((f for f in card.files if f.endswith(".onnx")), None)
-    if onnx_file is None:
-        raise ModelError(f"the model '{name}' cannot be used", "its card names no .onnx file", "Mend the card.")
-    return open_voice(name, card, model_file(name, onnx_file), threads)
+    card, onnx_file = checked_onnx(name)
+    return open_voice(name, card, onnx_file, threads)
 
 
 def open_voice(name: str, card: ModelCard, onnx_file: Path, threads: int = 0) -> VoiceModel:

@@ -21,7 +21,6 @@ from fakelab.service.intake import CHOICES, Taken, shown_name
 from fakelab.service.jobs import DONE, FAILED, Asked, Job, not_there
 from fakelab.service.reporting import FORMATS, sealed_report
 from fakelab.service.runs import Run, Search
-from fakelab.service.webhooks import Webhooks
 from fakelab.web.auth import Admin, Analyst, Reader, Remover, Reviewer, house_of
 from fakelab.web.events import shown
 from fakelab.web.files import artifact_answer, media_answer
@@ -145,7 +144,7 @@ def take_file(house: House, who: Who, file: ReceivedFile, fields: Mapping[str, A
     choices = {name: value for name, value in fields.items() if name in CHOICES and value not in ("", None)}
     webhook = str(fields.get("webhook") or "")
     if webhook:
-        Webhooks(house.settings.data_dir, house.settings.webhooks).check(webhook)
+        house.webhooks.check(webhook)
     return house.intake.take(
         Asked(
             name=shown_name(file.name),
@@ -173,7 +172,7 @@ def take_path(house: House, who: Who, path: str, choices: Mapping[str, Any]) -> 
 def take_link(house: House, who: Who, url: str, choices: Mapping[str, Any], key: str = "", webhook: str = "") -> Taken:
     """A link becomes an analysis; its file is fetched when its turn comes."""
     if webhook:
-        Webhooks(house.settings.data_dir, house.settings.webhooks).check(webhook)
+        house.webhooks.check(webhook)
     return house.intake.take_link(
         Asked(
             name="",

@@ -50,6 +50,7 @@ class House:
     hub: Hub
     metrics: Metrics
     rates: Rates
+    webhooks: Webhooks
     provider: Provider | None
     local: bool
     works: bool
@@ -116,6 +117,7 @@ def opened(settings: Settings, *, local: bool, works: bool = True) -> Iterator[H
         signer=Signer(settings.data_dir),
         hub=Hub(jobs),
         metrics=Metrics(jobs),
+        webhooks=webhooks,
         provider=provider,
         rates=Rates(settings.rate, BURST * settings.rate),
         local=local,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from fakelab.analyze import known_models, known_voices, versions
@@ -23,18 +23,8 @@ from fakelab.web.curves import curve_svg
 from fakelab.web.forms import Looked, inside, to
 from fakelab.web.render import page
 
-RUNS_SHOWN = 50
 EVENTS_SHOWN = 100
-COMPARED = 2
-EXPORTED = (
-    *("id", "started", "level", "p_fake", "name", "kind", "sha256", "models", "fakelab", "actor", "acquired"),
-    *("duration_s", "size_bytes", "tags", "conclusion", "error"),
-)
 router = APIRouter(include_in_schema=False)
-
-
-def _to(address: str) -> RedirectResponse:
-    return RedirectResponse(address, status_code=303)
 
 
 @router.get("/models")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 from dataclasses import asdict
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import PlainTextResponse, RedirectResponse
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from fakelab.analyze import known_models
 from fakelab.errors import UsageError, unknown_name
 from fakelab.records import Level
+from fakelab.service.export import as_json, write_csv
 from fakelab.service.history import new_id
 from fakelab.service.runs import Run, Search
 from fakelab.web.api import remove
@@ -25,22 +24,11 @@ from fakelab.web.render import page
 from fakelab.web.views import diverging, result_of
 
 RUNS_SHOWN = 50
-EVENTS_SHOWN = 100
 COMPARED = 2
-EXPORTED = (
-    *("id", "started", "level", "p_fake", "name", "kind", "sha256", "models", "fakelab", "actor", "acquired"),
-    *("duration_s", "size_bytes", "tags", "conclusion", "error"),
-)
 router = APIRouter(include_in_schema=False)
 
 
-def _to(address: str) -> RedirectResponse:
-    return RedirectResponse(address, status_code=303)
-
-
-@router.get("/history")
-def history_page(
-    request: Request,
+def _search(
     who: Reader,
     q: Annotated[str, Query(max_length=500)] = "",
     level: str = "",
@@ -50,17 +38,24 @@ def history_page(
     since: str = "",
     until: str = "",
     sort: str = "newest",
-    cursor: str = "",
-) -> Response:
+) -> Search:
+    """What the address of a list asks for, of the desk of whoever asks."""
+    return Search(q, level, kind, model, tag, who.desk, since, until, sort)
+
+
+Searched = Annotated[Search, Depends(_search)]
+
+
+@router.get("/history")
+def history_page(request: Request, who: Reader, search: Searched, cursor: str = "") -> Response:
     """Every inference that was run: searched, filtered with counts, sorted, selected."""
     house = house_of(request)
-    search = Search(q, level, kind, model, tag, who.desk, since, until, sort)
     found = house.history.page(search, cursor=cursor, limit=RUNS_SHOWN)
     chosen = {
         name: value
         for name, value in asdict(search).items()
         if value and name not in ("owner", "words") and (name, value) != ("sort", "newest")
-    } | ({"q": q} if q else {})
+    } | ({"q": search.words} if search.words else {})
 
     def address(**changed: str) -> str:
         values = {name: value for name, value in (chosen | changed).items() if value}
@@ -95,45 +90,20 @@ def _ordered(counts: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
 
 
 @router.get("/history/export.{form}")
-def export(
-    request: Request,
-    who: Reader,
-    form: str,
-    q: str = "",
-    level: str = "",
-    kind: str = "",
-    model: str = "",
-    tag: str = "",
-    since: str = "",
-    until: str = "",
-    sort: str = "newest",
-) -> Response:
+def export(request: Request, search: Searched, form: str) -> Response:
     """The runs of a search as a table for other programs."""
-    house = house_of(request)
-    runs = house.history.every(Search(q, level, kind, model, tag, who.desk, since, until, sort))
-    return _exported(list(runs), form)
+    return _exported(list(house_of(request).history.every(search)), form)
 
 
 def _exported(runs: list[Run], form: str) -> Response:
-    rows = [{name: value for name, value in asdict(run).items() if name in EXPORTED} for run in runs]
     headers = {"Content-Disposition": f'attachment; filename="fakelab-history.{form}"', "Cache-Control": "no-store"}
     if form == "json":
-        text = json.dumps(rows, indent=2, ensure_ascii=False)
-        return Response(text, media_type="application/json", headers=headers)
+        return Response(as_json(runs), media_type="application/json", headers=headers)
     if form != "csv":
         raise unknown_name("format", form, ("csv", "json"))
     out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(EXPORTED)
-    for row in rows:
-        row["tags"] = " ".join(row["tags"])
-        writer.writerow([_cell(row[name]) for name in EXPORTED])
+    write_csv(runs, out)
     return PlainTextResponse(out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
-
-
-def _cell(value: object) -> object:
-    # A spreadsheet takes a cell that begins so for a formula.
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 @router.post("/history/selected")

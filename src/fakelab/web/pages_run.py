@@ -169,12 +169,7 @@ def run_media(request: Request, who: Reader, run: str) -> Response:
     house = house_of(request)
     found = run_of(house, who, run)
     document = house.history.document(found.id)
-    return media_answer(house, found, container=_container(document["file"]))
-
-
-def _container(file: dict[str, Any]) -> str:
-    container = str(file.get("container") or "")
-    return container if container != "heif" else "heif"
+    return media_answer(house, found, container=document["file"]["container"] or "")
 
 
 @router.get("/runs/{run}/proxy")
