@@ -428,9 +428,11 @@ async (times) => {
     canvas.width = video.videoWidth; canvas.height = video.videoHeight;
     const pen = canvas.getContext('2d', {willReadFrequently: true});
     for (const time of times) {
-        const shown = new Promise(done => video.onseeked = done);
+        // "seeked" says where the player stands, the callback that the frame is there to be drawn.
+        const sought = new Promise(done => video.onseeked = done);
+        const shown = new Promise(done => video.requestVideoFrameCallback(done));
         video.currentTime = time;
-        await shown;
+        await Promise.all([sought, shown]);
         pen.drawImage(video, 0, 0);
         let number = 0;
         for (let bit = 0; bit < 16; bit++) {

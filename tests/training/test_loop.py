@@ -397,6 +397,21 @@ def test_given_forgeries_weigh_less() -> None:
     assert float(losses([1, 1, 1, 0], given_weight=0.25, **arguments)) == pytest.approx(wanted)
 
 
+def test_the_spread_of_genuine_logits_is_punished_and_that_of_forgeries_is_not() -> None:
+    flat = torch.zeros(4, 2, 2)
+    labels = torch.tensor([0.0, 1.0] * 2)
+
+    def added(logits: list[float]) -> float:
+        one, none = (
+            pair_loss(torch.tensor(logits), flat, flat, labels, torch.ones(4), replace(TrainConfig(), real_spread=each))
+            for each in (0.5, 0.0)
+        )
+        return float(one - none)
+
+    assert added([-2.0, 1.0, 1.0, 3.0]) == pytest.approx(0.5 * 2.25)
+    assert added([-2.0, 1.0, -2.0, 9.0]) == 0
+
+
 def test_label_smoothing_punishes_certainty() -> None:
     def at(logit: float, smoothing: float) -> float:
         config = replace(TrainConfig(), patch_loss=0.0, label_smoothing=smoothing)

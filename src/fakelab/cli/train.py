@@ -81,6 +81,10 @@ def train(
     patch_loss: Annotated[
         float | None, _flag("--patch-loss", "WEIGHT", "Weight of the heat map's loss. [default: 0.25]")
     ] = None,
+    real_spread: Annotated[
+        float | None,
+        _flag("--real-spread", "WEIGHT", "Weight of the spread of genuine logits in a batch. [default: 0]"),
+    ] = None,
     given_weight: Annotated[
         float | None, _flag("--given-weight", "WEIGHT", "Weight of forgeries that came with the data. [default: 0.6]")
     ] = None,
@@ -102,8 +106,9 @@ def train(
         "store": store, "twins": twins, "network": network, "init": init, "tune": tune, "head": head,
         "dropout": dropout, "augment": augment, "steps": steps, "pairs": pairs, "learning_rate": learning_rate,
         "weight_decay": weight_decay, "warmup_steps": warmup_steps, "label_smoothing": label_smoothing, "ema": ema,
-        "patch_drop": patch_drop, "patch_loss": patch_loss, "given_weight": given_weight, "seed": seed,
-        "save_every": save_every, "check_every": check_every, "check_pairs": check_pairs, "threads": threads,
+        "patch_drop": patch_drop, "patch_loss": patch_loss, "real_spread": real_spread, "given_weight": given_weight,
+        "seed": seed, "save_every": save_every, "check_every": check_every, "check_pairs": check_pairs,
+        "threads": threads,
     }  # fmt: skip
     _require_extra()
     from fakelab.training.loop import Trainer, read_config

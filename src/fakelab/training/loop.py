@@ -60,6 +60,8 @@ class TrainConfig:
     """Share of a picture's patches that a transformer is not shown in training: a step costs as much less."""
     patch_loss: float = 0.25
     """Weight of the loss that teaches the heat map where a blended face lies."""
+    real_spread: float = 0.0
+    """Weight of the variance of a batch's genuine logits: one scale for every source, which a threshold needs."""
     given_weight: float = 0.6
     """Loss weight of forgeries that came with the data: their labels are noisy."""
     kinds: dict[str, float] = field(
@@ -335,6 +337,9 @@ def pair_loss(
 ) -> Tensor:
     """Binary cross-entropy of logits (B,), and of patch logits (B, h, w) against masks (B, S, S) where known.
 
+    With `real_spread` the variance of the genuine logits is added: a batch draws them from several sources, and a
+    threshold needs all of them on one scale (in the spirit of V-REx, Krueger et al. 2021, on logits instead of risks).
+
     `known_mask` (B,) is 0 for forgeries that came with the data: they weigh `given_weight`, and teach no map. Patch
     logits that are NaN were not seen, and count for nothing.
     """
@@ -343,6 +348,8 @@ def pair_loss(
     each = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     weights = torch.where(known_mask > 0, 1.0, config.given_weight)
     loss = (each * weights).sum() / weights.sum()
+    if config.real_spread > 0:
+        loss = loss + config.real_spread * logits[labels == 0].var(correction=0)
     if config.patch_loss > 0:
         side = (int(patches.shape[1]), int(patches.shape[2]))
         wanted = nn.functional.adaptive_avg_pool2d(masks.unsqueeze(1), side).squeeze(1)
