@@ -67,6 +67,7 @@ def config(store_folder: Path) -> TrainConfig:
         check_every=100,
         check_pairs=6,
         threads=1,
+        precision="float32",
     )
 
 
@@ -84,6 +85,35 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 # -- resuming ------------------------------------------------------------------------------------------------------
+
+
+def test_a_resumed_run_keeps_the_number_type_that_was_found_faster(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undecided = replace(config, precision="auto")
+    monkeypatch.setattr(loop, "bfloat16_pays", lambda: False)
+    cut_after(3, undecided, tmp_path, monkeypatch)
+    monkeypatch.setattr(loop, "bfloat16_pays", lambda: True)
+    assert trainer(undecided, tmp_path).short is False
+    assert trainer(undecided, tmp_path / "new").short is True
+    assert trainer(replace(config, precision="bfloat16"), tmp_path).short is True, "unless told otherwise"
+
+
+def test_fused_operations_learn_the_same(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = trainer(config, tmp_path / "plain")
+    fused, told = replace(config, compile=True), []
+
+    def compile_(network: Any) -> Any:
+        told.append(network)
+        return lambda pictures: network(pictures)
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    made = trainer(fused, tmp_path / "fused")
+    assert told == [made.network]
+    assert same(made.run(), plain.run())
+    assert set(load_file(tmp_path / "fused" / "checkpoint.safetensors")) == set(
+        load_file(tmp_path / "plain" / "checkpoint.safetensors")
+    )
 
 
 def cut_after(at: int, config: TrainConfig, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -410,6 +440,11 @@ def test_the_spread_of_genuine_logits_is_punished_and_that_of_forgeries_is_not()
 
     assert added([-2.0, 1.0, 1.0, 3.0]) == pytest.approx(0.5 * 2.25)
     assert added([-2.0, 1.0, -2.0, 9.0]) == 0
+
+
+def test_an_unknown_precision_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UnknownNameError, match="float32"):
+        read_config(None, precision="float31")
 
 
 def test_label_smoothing_punishes_certainty() -> None:

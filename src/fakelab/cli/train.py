@@ -21,7 +21,7 @@ NEEDS = ("torch", "timm", "safetensors", "sklearn")
 
 
 def _flag(name: str, metavar: str, help_text: str) -> Any:
-    return typer.Option(name, metavar=metavar, help=help_text, show_default=False)
+    return typer.Option(name, metavar=metavar or None, help=help_text, show_default=False)
 
 
 @app.command()
@@ -97,6 +97,12 @@ def train(
     ] = None,
     check_pairs: Annotated[int | None, _flag("--check-pairs", "N", "Pairs drawn for a check. [default: 120]")] = None,
     threads: Annotated[int | None, _flag("--threads", "N", "Processor threads. [default: all cores]")] = None,
+    precision: Annotated[
+        str | None, _flag("--precision", "NAME", "float32, bfloat16 or auto: the faster one here. [default: auto]")
+    ] = None,
+    compile_: Annotated[
+        bool | None, _flag("--compile", "", "Fuse operations first: faster; needs a C++ compiler. [default: off]")
+    ] = None,
 ) -> int:
     """Train a detector: build the face store and the twins where asked, then train, or go on where a run stopped.
 
@@ -108,7 +114,7 @@ def train(
         "weight_decay": weight_decay, "warmup_steps": warmup_steps, "label_smoothing": label_smoothing, "ema": ema,
         "patch_drop": patch_drop, "patch_loss": patch_loss, "real_spread": real_spread, "given_weight": given_weight,
         "seed": seed, "save_every": save_every, "check_every": check_every, "check_pairs": check_pairs,
-        "threads": threads,
+        "threads": threads, "precision": precision, "compile": compile_,
     }  # fmt: skip
     _require_extra()
     from fakelab.training.loop import Trainer, read_config
