@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fakelab.models.card import WEIGHTS
-from fakelab.models.onnx_file import FLOAT, initializers
+from fakelab.models.onnx_file import FLOAT, initializers, subgraph
 
 
 @pytest.mark.parametrize("file", ["tiny/model.onnx", "clip_tower/tower.onnx"])
@@ -39,3 +39,37 @@ def test_a_file_that_was_cut_off_is_a_value_error(tmp_path: Path) -> None:
         (tmp_path / "m.onnx").write_bytes(whole[:length])
         with pytest.raises(ValueError, match="no ONNX file"):
             initializers(tmp_path / "m.onnx")
+
+
+def test_a_subgraph_computes_the_tensor_that_the_whole_computes_and_holds_nothing_else() -> None:
+    onnx, ort = (
+        pytest.importorskip("onnx", reason="the extra 'train' is not installed"),
+        pytest.importorskip("onnxruntime"),
+    )
+    tower, wanted = WEIGHTS / "clip_tower" / "tower.onnx", ["blocks.1.result", "norm_pre.out"]
+    early = subgraph(tower, wanted)
+    model = onnx.load_from_string(early)
+    assert [each.name for each in model.graph.output] == wanted
+    assert len(early) < 0.3 * tower.stat().st_size
+    used = {name for node in model.graph.node for name in node.input}
+    assert {each.name for each in model.graph.initializer} <= used
+    whole = onnx.load(str(tower))
+    for name in wanted:
+        whole.graph.output.append(onnx.helper.make_tensor_value_info(name, FLOAT, None))
+    pixels = {"pixels": np.random.default_rng(1).standard_normal((1, 3, 224, 224)).astype(np.float32)}
+    told = ort.SessionOptions()
+    told.log_severity_level = 3
+    for name in wanted:
+        one, other = (
+            ort.InferenceSession(each, told, providers=["CPUExecutionProvider"]).run([name], pixels)[0]
+            for each in (early, whole.SerializeToString())
+        )
+        assert np.array_equal(one, other)
+
+
+def test_a_subgraph_of_a_tensor_that_is_not_there_is_a_value_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no node computes"):
+        subgraph(WEIGHTS / "clip_tower" / "tower.onnx", ["blocks.77"])
+    (tmp_path / "m.onnx").write_bytes(b"<html>404</html>")
+    with pytest.raises(ValueError, match="no ONNX file"):
+        subgraph(tmp_path / "m.onnx", ["logit"])
