@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import sound_maker as sound
+from fakelab import analyze
 from fakelab.cli import main
 from fakelab.models.card import WEIGHTS, read_card
 
@@ -124,6 +126,27 @@ def test_a_report_is_written_beside_its_results(
     text = (folder / "report.md").read_text(encoding="utf-8")
     assert "## By group" in text and "| c.jpg | fake | x |" in text
     assert str(folder / "report.html") in capsys.readouterr().out
+
+
+def test_the_voice_alone_is_measured_and_a_photo_has_none(listed: Path, tmp_path: Path) -> None:
+    spoken = sound.save(tmp_path / "said.wav", sound.speech_like(6.0))
+    both = tmp_path / "both.csv"
+    both.write_text(f"path,label,source,group\n{spoken.name},real,s,1\na.jpg,real,s,2\n", encoding="utf-8")
+    out = tmp_path / "voice.jsonl"
+    assert main(["evaluate", str(both), "--out", str(out), "--model", "tiny", "--detector", "voice"]) == 0
+    heard, seen = (json.loads(line) for line in out.read_text(encoding="utf-8").splitlines())
+    analysis = analyze(spoken, model="tiny")
+    logits = [each.logit for each in analysis.findings[0].windows if each.logit is not None]
+    assert heard["logit"] == pytest.approx(np.mean(logits)) and heard["p_fake"] == analysis.findings[0].p_fake
+    assert heard["made_by"].endswith("detector voice")
+    assert seen["p_fake"] is None and seen["reasons"] == ["no_detector"]
+
+
+def test_a_detector_that_does_not_exist_is_refused_with_the_known_ones(
+    listed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(listed), "--out", str(tmp_path / "o"), "--detector", "voices"]) == 2
+    assert "voice" in capsys.readouterr().err
 
 
 def test_a_leak_planted_in_a_list_is_refused_before_anything_is_analysed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,6 +41,12 @@ def evaluate(
         str | None, typer.Option("--model", metavar="NAME", help="Model, or a folder with a card.")
     ] = None,
     finder: Annotated[str | None, typer.Option("--finder", metavar="NAME", help="Face finder.")] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            "--detector", metavar="NAME", help="Whose finding is measured: faces or voice.  [default: a file's first]"
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", metavar="N", help="So many files at a time.", min=1)] = 1,
     title: Annotated[str, typer.Option("--title", metavar="TEXT", help="Heading of the table.")] = "",
 ) -> int:
@@ -50,26 +56,29 @@ def evaluate(
     forgery and source (or the columns of --by) with intervals over files, and every file that failed. A LIST in which
     a person or an original is on both sides of a split is refused.
     """
-    from fakelab.errors import UsageError
+    from fakelab.errors import UsageError, unknown_name
     from fakelab.evaluation.report import BY, write_report
-    from fakelab.evaluation.run import read_list, read_results, run
+    from fakelab.evaluation.run import DETECTORS, read_list, read_results, run
     from fakelab.evaluation.tables import table
-    from fakelab.models.card import load_card
+    from fakelab.models.card import DEFAULT_VOICE, load_card
     from fakelab.settings import read_settings
 
     if out is None and report is None:
         raise UsageError("the results have no place", "", "Give --out FILE, --report FOLDER, or both.")
     if report is None and (by or compare):
         raise UsageError("--by and --compare have no use here", "they are for the report", "Give --report FOLDER.")
+    if detector is not None and detector not in DETECTORS:
+        raise unknown_name("detector", detector, DETECTORS)
     rows = read_list(files, split)
     _refuse_unknown_columns(by or (), rows)
     # Read before the work of hours is done.
     others = read_results(compare) if compare else None
-    card = load_card(read_settings(model=model).model)
+    card = load_card(DEFAULT_VOICE if detector == "voice" else read_settings(model=model).model)
     notes = _notes(files, rows, card.training)
     for note in notes:
         warn(note)
     out = out or Path(report or ".") / "results.jsonl"
+    choices: dict[str, Any] = {"detector": detector} if detector else {}
     with bar("Evaluating") as progress:
         results = run(
             rows,
@@ -78,6 +87,7 @@ def evaluate(
             progress=lambda done, total: progress(f"{done} files", done, total),
             model=model,
             finder=finder,
+            **choices,
         )
     title = title or safe(files.stem) + (f", {split}" if split else "")
     print(table(title, results))

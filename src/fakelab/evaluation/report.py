@@ -289,9 +289,13 @@ def _protocol(results: Sequence[Result], card: ModelCard | None) -> Section:
     if card is not None:
         crop = card.crop
         trained = ", ".join(each.get("name", "") for each in card.data) or "not stated"
+        if crop.size_px:
+            cut = f"{crop.size_px} px, margin {crop.margin:g} of the {crop.boxes_from} box, version {crop.version}"
+            rows += [
+                ("crop", cut),
+                ("aggregation", "mean logit of a person's faces; the most suspicious person decides"),
+            ]
         rows += [
-            ("crop", f"{crop.size_px} px, margin {crop.margin:g} of the {crop.boxes_from} box, version {crop.version}"),
-            ("aggregation", "mean logit of a person's faces; the most suspicious person decides"),
             ("trained on", trained),
             ("lines and calibration from", "; ".join(_chosen_on(card)) or "not stated"),
         ]

@@ -15,10 +15,16 @@ from typing import Any
 from fakelab.analyze import analyze
 from fakelab.data.manifest import COLUMNS, SPLITS, read_manifest, refuse_leaks
 from fakelab.errors import MediaError, UsageError, unknown_name
-from fakelab.records import Analysis
+from fakelab.records import Analysis, Finding
 
 LOOKS = ("finder", "thorough", "every_s", "stability")
 """Settings that change what is measured."""
+
+DETECTORS = {
+    "faces": ("face_video", "face_photo"),
+    "voice": ("voice",),
+}
+"""What may be asked to be measured -> the findings of an analysis that answer it."""
 
 Work = Callable[[dict[str, str], dict[str, Any]], dict[str, Any]]
 """A row and the choices for `analyze` -> the row's result."""
@@ -57,6 +63,7 @@ def run(
     `jobs` processes share the work, one thread each where there are several. `choices` go to `analyze`. A result holds
     the row, level, p_fake, the highest person's logit and those of its faces, the number of people counted, what was
     measured, and the model with its hash; a file that could not be read has level not_analysable and the error's text.
+    So has a file about which the `detector` that was asked for (one of `DETECTORS`) says nothing.
     `work` makes the result of a row, `measure` unless told otherwise; rows of one file differ in their column `cell`.
 
     Raises UsageError when `out` holds results of another model or of other settings: they must not be mixed.
@@ -128,12 +135,18 @@ def _one_thread() -> None:
 
 
 def measure(row: dict[str, str], choices: dict[str, Any], path: Path | None = None) -> dict[str, Any]:
-    """The result of one row: its file, or the copy of it at `path`, through `analyze`."""
+    """The result of one row: its file, or the copy of it at `path`, through `analyze`.
+
+    `detector` among the choices, one of `DETECTORS`, says whose finding counts; without it the file's first one does.
+    """
+    detector = choices.get("detector")
     try:
-        analysis = analyze(path or row["path"], **choices)
+        analysis = analyze(
+            path or row["path"], **{name: value for name, value in choices.items() if name != "detector"}
+        )
     except MediaError as error:
         return failed(row, type(error).__name__, str(error))
-    return _result(row, analysis)
+    return _result(row, analysis, detector)
 
 
 def failed(row: dict[str, str], reason: str, error: str) -> dict[str, Any]:
@@ -142,8 +155,11 @@ def failed(row: dict[str, str], reason: str, error: str) -> dict[str, Any]:
     return {**row, **empty, "error": error, "people": 0, "measured": {}, "made_by": None}
 
 
-def _result(row: dict[str, str], analysis: Analysis) -> dict[str, Any]:
-    finding = analysis.findings[0]
+def _result(row: dict[str, str], analysis: Analysis, detector: str | None = None) -> dict[str, Any]:
+    answers = DETECTORS[detector] if detector else (analysis.findings[0].detector,)
+    finding = next((each for each in analysis.findings if each.detector in answers), None)
+    if finding is None:
+        return failed(row, "no_detector", f"no finding of '{detector}' for a file of this kind")
     judged = [each for each in finding.people if each.person == finding.decided_by]
     return {
         **row,
@@ -152,7 +168,7 @@ def _result(row: dict[str, str], analysis: Analysis) -> dict[str, Any]:
         "level": finding.level.value,
         "p_fake": finding.p_fake,
         "reasons": [each.code for each in finding.reasons],
-        "logit": judged[0].logit if judged else None,
+        "logit": judged[0].logit if judged else _heard(finding),
         "faces": [[round(each.time_s, 3), round(each.logit, 4)] for each in judged[0].faces] if judged else [],
         "people": int(finding.measured.get("people_judged", 0)),
         "tracks": len(finding.people),
@@ -162,12 +178,18 @@ def _result(row: dict[str, str], analysis: Analysis) -> dict[str, Any]:
         "seconds": analysis.timings["total_s"],
         "duration_s": analysis.file.duration_s,
         "container": analysis.file.container,
-        "made_by": _made_by(analysis),
+        "made_by": _made_by(analysis, detector),
     }
 
 
-def _made_by(analysis: Analysis) -> str:
+def _heard(finding: Finding) -> float | None:
+    """The mean logit of the windows that hold speech."""
+    logits = [each.logit for each in finding.windows if each.logit is not None]
+    return sum(logits) / len(logits) if logits else None
+
+
+def _made_by(analysis: Analysis, detector: str | None) -> str:
     """What must be the same in all results that are compared: the model's file, and how the media was looked at."""
     models = [f"{each['name']} {each['version']} {each['sha256'][:12]}" for each in analysis.models]
     looked = [f"{name} {analysis.settings[name]}" for name in LOOKS if analysis.settings.get(name) is not None]
-    return ", ".join(models + looked)
+    return ", ".join(models + looked + ([f"detector {detector}"] if detector else []))
