@@ -35,6 +35,7 @@ def analyze(
     path: str | Path,
     *,
     model: str | None = None,
+    voice_model: str | None = None,
     finder: str | None = None,
     thorough: bool | None = None,
     every_s: float | None = None,
@@ -45,16 +46,24 @@ def analyze(
 ) -> Analysis:
     """The answer for one video, photo or recording: verdict, findings, and all that is needed to repeat it.
 
-    `model` and `finder` are names of tables; `thorough` looks every 2 s of a video, `every_s` as often as it says;
-    `prior` is the share of manipulated files expected among those analysed (default .5), which moves `p_fake` and
-    never the level; `stability` asks again on degraded faces, and a verdict that flips is inconclusive. What is not
-    given comes from `settings`, or from the environment and the defaults.
+    `model`, `voice_model` and `finder` are names of tables, a model may be a folder with a card, too; `thorough` looks
+    every 2 s of a video, `every_s` as often as it says; `prior` is the share of manipulated files expected among those
+    analysed (default .5), which moves `p_fake` and never the level; `stability` asks again on degraded faces, and a
+    verdict that flips is inconclusive. What is not given comes from `settings`, or from the environment and the
+    defaults.
 
     Raises NotFoundError, UnsupportedMediaError, DamagedMediaError, LimitError for the file, UnknownNameError and
     UsageError for the choices, ModelError and EnvironmentBrokenError for the installation.
     """
     chosen = _chosen(
-        settings, model=model, finder=finder, thorough=thorough, every_s=every_s, prior=prior, stability=stability
+        settings,
+        model=model,
+        voice_model=voice_model,
+        finder=finder,
+        thorough=thorough,
+        every_s=every_s,
+        prior=prior,
+        stability=stability,
     )
     tell = progress or (lambda stage, done, total: None)
     started, clock, timings = datetime.now(UTC), time.perf_counter(), dict[str, float]()
@@ -65,6 +74,7 @@ def analyze(
 
     # Wrong names are told before a long file is read.
     model_folder(chosen.model)
+    model_folder(chosen.voice_model)
     finder_called(chosen.finder)
     limits = Limits(memory_mb=chosen.memory_mb, cpu_s=chosen.cpu_s, wall_s=chosen.wall_s, pixels=chosen.pixels)
     anchors = _anchors(chosen)
@@ -206,13 +216,13 @@ def _model(settings: Settings) -> FaceModel:
 
 
 def _voice(settings: Settings) -> VoiceModel:
-    from fakelab.models.card import DEFAULT_VOICE
     from fakelab.models.voice import load_voice
 
-    key = (DEFAULT_VOICE, settings.threads)
+    key = (settings.voice_model, settings.threads)
     if key not in _loaded_voices:
+        loaded = load_voice(settings.voice_model, threads=settings.threads)
         _loaded_voices.clear()
-        _loaded_voices[key] = load_voice(DEFAULT_VOICE, threads=settings.threads)
+        _loaded_voices[key] = loaded
     return _loaded_voices[key]
 
 

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
         shown="not set",
     )
     voice: bool = _setting(True, "Judge the voice in recordings and in the sound of videos.", flag="--voice/--no-voice")
+    voice_model: str = _setting(
+        "voice", "Model that judges voices; `fakelab models list` names them.", flag="--voice-model"
+    )
     prior: float = _setting(
         0.5,
         "Share of manipulated files expected among those analysed, above 0 and below 1; moves p_fake, never the level.",

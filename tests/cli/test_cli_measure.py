@@ -15,6 +15,7 @@ import sound_maker as sound
 from fakelab import analyze
 from fakelab.cli import main
 from fakelab.models.card import WEIGHTS, read_card
+from media_maker import make_video
 
 cv2 = pytest.importorskip("cv2")
 data = pytest.importorskip("skimage.data")
@@ -140,6 +141,21 @@ def test_the_voice_alone_is_measured_and_a_photo_has_none(listed: Path, tmp_path
     assert heard["logit"] == pytest.approx(np.mean(logits)) and heard["p_fake"] == analysis.findings[0].p_fake
     assert heard["made_by"].endswith("detector voice")
     assert seen["p_fake"] is None and seen["reasons"] == ["no_detector"]
+
+
+def test_a_list_may_mix_clips_with_and_without_sound_photos_and_recordings(tmp_path: Path) -> None:
+    """Whether a clip has sound decides which models run, and is no reason to refuse the clip's neighbour."""
+    make_video(tmp_path / "silent.mp4", 12)
+    make_video(tmp_path / "sound.mp4", 12, sound_s=0.5)
+    sound.save(tmp_path / "said.wav", sound.speech_like(5.0))
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.asarray(data.astronaut())[:, :, ::-1])
+    rows = [f"{name},real,s,{name}" for name in ("silent.mp4", "sound.mp4", "said.wav", "a.jpg")]
+    (tmp_path / "mixed.csv").write_text("\n".join(["path,label,source,group", *rows]), encoding="utf-8")
+    out = tmp_path / "mixed.jsonl"
+    assert main(["evaluate", str(tmp_path / "mixed.csv"), "--out", str(out), "--model", "tiny"]) == 0
+    found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [each["detector"] for each in found] == ["face_video", "face_video", "voice", "face_photo"]
+    assert found[0]["made_by"] == found[1]["made_by"] and found[2]["made_by"].startswith("voice ")
 
 
 def test_a_detector_that_does_not_exist_is_refused_with_the_known_ones(

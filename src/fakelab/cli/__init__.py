@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 VERBS: dict[str, tuple[str, str]] = {
     "analyze": (
         "fakelab.cli.analyze",
-        "Say how strong the evidence is that a face in a video or photo was manipulated.",
+        "Say how strong the evidence is that a face or a voice in a file was manipulated.",
     ),
     "history": ("fakelab.cli.history", "List the analyses that were made: search, filter, export, check, delete."),
     "show": ("fakelab.cli.show", "Show one of them; add tags and your own conclusion."),
@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "models": ("fakelab.cli.models", "List the models, show a model's card, check the weights."),
     "data": ("fakelab.cli.data", "Make data sets: list files with labels, join, split, cut faces, count."),
     "train": ("fakelab.cli.train", "Train a detector (needs the extra 'train')."),
+    "train-voice": ("fakelab.cli.train_voice", "Train a model of voices (needs the extra 'train')."),
     "evaluate": ("fakelab.cli.evaluate", "Measure a model on files whose truth is known."),
     "robustness": ("fakelab.cli.robustness", "Measure a model on degraded copies of such files."),
     "calibrate": ("fakelab.cli.calibrate", "Fill in a model's card from such measurements."),

@@ -56,6 +56,7 @@ def analyze(
     thorough: Annotated[bool | None, setting_flag("thorough")] = None,
     every_s: Annotated[float | None, setting_flag("every_s", "SECONDS")] = None,
     voice: Annotated[bool | None, setting_flag("voice")] = None,
+    voice_model: Annotated[str | None, setting_flag("voice_model", "NAME")] = None,
     prior: Annotated[float | None, setting_flag("prior", "P")] = None,
     stability: Annotated[bool | None, setting_flag("stability")] = None,
     threads: Annotated[int | None, setting_flag("threads", "N")] = None,
@@ -72,6 +73,7 @@ def analyze(
         thorough=thorough,
         every_s=every_s,
         voice=voice,
+        voice_model=voice_model,
         prior=prior,
         stability=stability,
         threads=threads,
@@ -93,6 +95,7 @@ def _refuse_unknown_names(settings: Settings) -> None:
     from fakelab.models.card import load_card
 
     load_card(settings.model)
+    load_card(settings.voice_model)
     one_of("face finder", settings.finder, list(FINDERS))
 
 

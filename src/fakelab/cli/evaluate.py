@@ -40,6 +40,9 @@ def evaluate(
     model: Annotated[
         str | None, typer.Option("--model", metavar="NAME", help="Model, or a folder with a card.")
     ] = None,
+    voice_model: Annotated[
+        str | None, typer.Option("--voice-model", metavar="NAME", help="Model of voices, or a folder with a card.")
+    ] = None,
     finder: Annotated[str | None, typer.Option("--finder", metavar="NAME", help="Face finder.")] = None,
     detector: Annotated[
         str | None,
@@ -60,7 +63,7 @@ def evaluate(
     from fakelab.evaluation.report import BY, write_report
     from fakelab.evaluation.run import DETECTORS, read_list, read_results, run
     from fakelab.evaluation.tables import table
-    from fakelab.models.card import DEFAULT_VOICE, load_card
+    from fakelab.models.card import load_card
     from fakelab.settings import read_settings
 
     if out is None and report is None:
@@ -73,7 +76,8 @@ def evaluate(
     _refuse_unknown_columns(by or (), rows)
     # Read before the work of hours is done.
     others = read_results(compare) if compare else None
-    card = load_card(DEFAULT_VOICE if detector == "voice" else read_settings(model=model).model)
+    chosen = read_settings(model=model, voice_model=voice_model)
+    card = load_card(chosen.voice_model if detector == "voice" else chosen.model)
     notes = _notes(files, rows, card.training)
     for note in notes:
         warn(note)
@@ -86,6 +90,7 @@ def evaluate(
             jobs=jobs,
             progress=lambda done, total: progress(f"{done} files", done, total),
             model=model,
+            voice_model=voice_model,
             finder=finder,
             **choices,
         )

@@ -116,7 +116,7 @@ def train(
         "seed": seed, "save_every": save_every, "check_every": check_every, "check_pairs": check_pairs,
         "threads": threads, "precision": precision, "compile": compile_,
     }  # fmt: skip
-    _require_extra()
+    require_extra()
     from fakelab.training.loop import Trainer, read_config
 
     chosen = read_config(config, **flags)
@@ -139,7 +139,8 @@ def train(
     return 0
 
 
-def _require_extra() -> None:
+def require_extra() -> None:
+    """Raises EnvironmentBrokenError without the extra 'train'."""
     missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
     if missing:
         raise EnvironmentBrokenError(

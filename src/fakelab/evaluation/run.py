@@ -66,10 +66,11 @@ def run(
     So has a file about which the `detector` that was asked for (one of `DETECTORS`) says nothing.
     `work` makes the result of a row, `measure` unless told otherwise; rows of one file differ in their column `cell`.
 
-    Raises UsageError when `out` holds results of another model or of other settings: they must not be mixed.
+    Raises UsageError when `out` holds results of another model or of other settings: they must not be mixed. Photos and
+    recordings in one list are answered by detectors of their own, each of which must stay the same.
     """
     done = {_key(each): each for each in read_results(out)} if out.is_file() else {}
-    made_by = next((each["made_by"] for each in done.values() if each.get("made_by")), None)
+    makers = {_detector_of(each): each["made_by"] for each in done.values() if each.get("made_by")}
     todo = [row for row in rows if _key(row) not in done]
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", encoding="utf-8") as file:
@@ -78,8 +79,8 @@ def run(
         for number, result in enumerate(
             _results(todo, partial(_with, work or measure, choices), jobs), start=len(rows) - len(todo) + 1
         ):
-            made_by = made_by or result["made_by"]
-            if result["made_by"] not in (None, made_by):
+            made_by = result["made_by"] and makers.setdefault(_detector_of(result), result["made_by"])
+            if result["made_by"] != made_by:
                 raise UsageError(
                     f"'{out}' holds other results",
                     f"they were made by {made_by}, not by {result['made_by']}",
@@ -92,6 +93,12 @@ def run(
                 progress(number, len(rows))
     # The list says what a file is, also where it was mended after the file was analysed.
     return [{**done[_key(row)], **row} for row in rows]
+
+
+def _detector_of(result: Mapping[str, Any]) -> str:
+    """Whose answer a result is; results of earlier versions say the kind of the file alone."""
+    kind = str(result.get("kind", ""))
+    return str(result.get("detector") or ("voice" if kind == "audio" else f"face_{kind}"))
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, str]:
@@ -164,6 +171,7 @@ def _result(row: dict[str, str], analysis: Analysis, detector: str | None = None
     return {
         **row,
         "kind": analysis.file.kind.value,
+        "detector": finding.detector,
         # The detector's own answer: what a file declares of itself is no merit of the model that is measured.
         "level": finding.level.value,
         "p_fake": finding.p_fake,
@@ -178,7 +186,7 @@ def _result(row: dict[str, str], analysis: Analysis, detector: str | None = None
         "seconds": analysis.timings["total_s"],
         "duration_s": analysis.file.duration_s,
         "container": analysis.file.container,
-        "made_by": _made_by(analysis, detector),
+        "made_by": _made_by(analysis, finding.model, detector),
     }
 
 
@@ -188,8 +196,12 @@ def _heard(finding: Finding) -> float | None:
     return sum(logits) / len(logits) if logits else None
 
 
-def _made_by(analysis: Analysis, detector: str | None) -> str:
-    """What must be the same in all results that are compared: the model's file, and how the media was looked at."""
-    models = [f"{each['name']} {each['version']} {each['sha256'][:12]}" for each in analysis.models]
+def _made_by(analysis: Analysis, model: str | None, detector: str | None) -> str:
+    """What must be the same in all results that are compared: the model's file, and how the media was looked at.
+
+    Of the file's models only the one that gave the answer: whether a clip has sound, too, changes nothing here.
+    """
+    used = [each for each in analysis.models if model in (None, each["name"])]
+    models = [f"{each['name']} {each['version']} {each['sha256'][:12]}" for each in used]
     looked = [f"{name} {analysis.settings[name]}" for name in LOOKS if analysis.settings.get(name) is not None]
     return ", ".join(models + looked + ([f"detector {detector}"] if detector else []))
