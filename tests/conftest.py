@@ -12,7 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# A busy machine is no falsified property.
+hypothesis.settings.register_profile("fakelab", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("fakelab")
 
 LOOPBACK = ("127.", "::1", "localhost")
 
