@@ -10,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 from web_maker import Desk, photo_bytes, wait_until
 
+import sound_maker as sound
 from fakelab.records import LEVEL_WORDS, Level
 from fakelab.web.house import House
 
@@ -60,6 +61,17 @@ def test_the_result_page_says_the_verdict_its_reasons_and_what_it_does_not_say(
     assert run.sha256 in text and f"/runs/{run.id}/report.pdf" in text
     assert "Ärger &amp; &lt;b&gt;.jpg" in text and "<b>.jpg" not in text
     assert house.history.events(run.id)[-1].action == "viewed"
+
+
+def test_a_voice_is_heard_and_not_seen(browser_like: TestClient, house: House, tmp_path: Path) -> None:
+    said = sound.save(tmp_path / "said.wav", sound.speech_like(5.0))
+    answer = browser_like.post(
+        "/analyse", data={"csrf": csrf_of(browser_like)}, files={"file": ("said.wav", said.read_bytes())}
+    )
+    run = answer.headers["location"].removeprefix("/runs/")
+    wait_until(lambda: not house.jobs.get(run).open)
+    text = browser_like.get(f"/runs/{run}").text
+    assert re.search(r'class="when">Heard \d', text) and "Seen 0" not in text
 
 
 def test_a_path_of_this_machine_is_for_the_person_who_sits_at_it(
