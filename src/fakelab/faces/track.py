@@ -191,6 +191,8 @@ def _match(cost: Floats, limit: float) -> list[tuple[int, int]]:
 
 def _merge(chains: list[_Chain], found: list[Face], spec: CropSpec, finder: str) -> list[int]:
     """A label per chain; chains of one label are one person."""
+    if len(chains) == 1:
+        return [0]  # nobody to be told from: most photos
     order = sorted(range(len(chains)), key=lambda k: -len(chains[k].faces))
     compared, alone = order[:CHAINS_COMPARED], order[CHAINS_COMPARED:]
     picked = [chains[k] for k in compared]
