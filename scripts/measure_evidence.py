@@ -20,7 +20,7 @@ from PIL import Image
 from fakelab.evidence import compression as c
 from fakelab.evidence.double import double_compression
 from fakelab.evidence.traces import Traces, read_traces
-from fakelab.media import Limits
+from fakelab.media import begin_media
 
 
 def maps_of(traces: Traces) -> dict[str, np.ndarray]:
@@ -91,7 +91,7 @@ def all_maps(paths: list[Path], history: Callable[[Path, int, bool], bytes], fak
         for number, path in enumerate(paths):
             copy = Path(folder, path.name)
             copy.write_bytes(history(path, number, fake))
-            found.append(maps_of(read_traces(copy, Limits())))
+            found.append(maps_of(read_traces(begin_media(copy, task="traces"))))
     return found
 
 

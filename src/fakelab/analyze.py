@@ -6,10 +6,11 @@ import dataclasses
 import importlib.metadata
 import platform
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from fakelab.errors import UsageError
 from fakelab.records import Analysis, Finding, Kind, Level, MediaInfo, ModelCard, Progress
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from fakelab.media import Density, Limits, Media
     from fakelab.models.runtime import FaceModel
     from fakelab.models.voice import VoiceModel
+
+T = TypeVar("T")
 
 LIBRARIES = ("c2pa-python", "numpy", "opencv-python-headless", "av", "pillow", "onnxruntime", "scipy")
 """What can change a number, and is therefore written into every record."""
@@ -68,8 +71,9 @@ def analyze(
     tell = progress or (lambda stage, done, total: None)
     started, clock, timings = datetime.now(UTC), time.perf_counter(), dict[str, float]()
 
+    from fakelab.evidence import Examination
     from fakelab.faces.find import finder_called
-    from fakelab.media import Limits, open_media
+    from fakelab.media import Limits, begin_media
     from fakelab.models.card import model_folder
 
     # Wrong names are told before a long file is read.
@@ -79,19 +83,22 @@ def analyze(
     limits = Limits(memory_mb=chosen.memory_mb, cpu_s=chosen.cpu_s, wall_s=chosen.wall_s, pixels=chosen.pixels)
     anchors = _anchors(chosen)
     tell("open", 0, None)
-    from fakelab.evidence import examine
-
+    # The child processes first, then what they, the model's thread and this one can do side by side.
     with (
-        ThreadPoolExecutor(1, "fakelab-evidence") as beside,
-        open_media(path, limits, threads=chosen.threads or 2) as media,
+        begin_media(path, limits, threads=chosen.threads or 2) as opening,
+        Examination(path, limits, anchors, opening.digest) as examination,
+        _Loading(opening.kind, chosen) as loading,
     ):
-        examined = beside.submit(examine, path, limits, anchors)
+        from fakelab.media import Media
+
+        media = Media(opening)
         timings["open_s"] = time.perf_counter() - clock
         tell("model", 0, None)
-        models = _models(media.info, chosen)
-        timings["model_s"] = time.perf_counter() - clock - timings["open_s"]
-        findings: tuple[Finding, ...] = () if models.face is None else (_find(media, models.face, chosen, tell),)
-        evidence = examined.result()
+        face = loading.face(media.info)
+        findings: tuple[Finding, ...] = () if face is None else (_find(media, face, chosen, tell),)
+        models = loading.models()
+        timings["model_s"] = max(0.0, loading.ended - clock - timings["open_s"])
+        evidence = examination.result()
         warnings = media.warnings
         info = dataclasses.replace(media.info, phash=tuple(media.phash))
     if models.voice is not None:
@@ -198,18 +205,62 @@ _loaded: dict[tuple[str, int], FaceModel] = {}
 _loaded_voices: dict[tuple[str, int], VoiceModel] = {}
 
 
-def _models(info: MediaInfo, settings: Settings) -> _Models:
-    has_sound = info.kind is Kind.AUDIO or (info.kind is Kind.VIDEO and info.audio_codec is not None)
-    face = None if info.kind is Kind.AUDIO else _model(settings)
-    return _Models(face, _voice(settings) if has_sound and settings.voice else None)
+class _Loading:
+    """The models of one file, being loaded in a thread of their own from when this is made. Use it in a ``with``."""
+
+    def __init__(self, kind: Kind, settings: Settings) -> None:
+        self.ended = 0.0
+        """When the last of them was there, by `time.perf_counter`."""
+        self._settings = settings
+        self._pool = ThreadPoolExecutor(1, "fakelab-model")
+        self._face = None if kind is Kind.AUDIO else self._pool.submit(self._timed, _model)
+        self._voice: Future[VoiceModel] | None = None
+
+    def face(self, info: MediaInfo) -> FaceModel | None:
+        """The model of faces, which may be asked while it is still on its way; None for a recording.
+
+        That of voices is loaded behind it, if the file needs one.
+        """
+        has_sound = info.kind is Kind.AUDIO or (info.kind is Kind.VIDEO and info.audio_codec is not None)
+        if has_sound and self._settings.voice:
+            self._voice = self._pool.submit(self._timed, _voice)
+        if info.kind is Kind.AUDIO:
+            self._face = None
+        if self._face is None:
+            return None
+        from fakelab.models.card import load_card
+        from fakelab.models.runtime import ComingModel
+
+        name = self._settings.model
+        return ComingModel(name, load_card(name), self._face, self._settings.threads)
+
+    def models(self) -> _Models:
+        """All that the file needs, once they are there. Raises ModelError."""
+        face, voice = self._face, self._voice
+        return _Models(None if face is None else face.result(), None if voice is None else voice.result())
+
+    def _timed(self, load: Callable[[Settings], T]) -> T:
+        loaded = load(self._settings)
+        self.ended = time.perf_counter()
+        return loaded
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
 
 
 def _model(settings: Settings) -> FaceModel:
     key = (settings.model, settings.threads)
     if key not in _loaded:
-        from fakelab.models.runtime import load_model
+        from fakelab.models.card import checked_onnx
 
-        loaded = load_model(settings.model, threads=settings.threads)
+        # Hashing keeps no other thread waiting: it goes on while these import what they need.
+        checked = checked_onnx(settings.model)
+        from fakelab.models.runtime import load_checked
+
+        loaded = load_checked(settings.model, *checked, settings.threads)
         _loaded.clear()
         _loaded[key] = loaded
     return _loaded[key]

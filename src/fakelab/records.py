@@ -11,13 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    # What starts the reader process needs nouns, and must not wait for numpy.
+    import numpy as np
+    from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
-"""(H, W, 3) uint8 RGB."""
+    Image = NDArray[np.uint8]
+    """(H, W, 3) uint8 RGB."""
+else:
+    Image = Any
 Box = tuple[float, float, float, float]
 """x, y, width, height in pixels of the full upright frame."""
 

@@ -43,10 +43,13 @@ class Fake:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.stages: tuple[str, ...] = ()
+        """What is told of the progress beside the stage `decode`."""
 
     def __call__(self, path: Path, **choices: Any) -> Analysis:
         self.calls.append((str(path), choices))
-        choices["progress"]("decode", 1, 2)
+        for stage in (*self.stages, "decode"):
+            choices["progress"](stage, 1, 2)
         if not path.exists():
             raise NotFoundError(f"'{path}' cannot be read", "there is no such file", "Check the path.")
         if "bad" in path.name:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import analysis_maker as maker
 from fakelab.cli import main
+from fakelab.cli.diary import Diary
 from fakelab.service.history import History
 from fakelab.settings import read_settings
 
@@ -51,6 +55,39 @@ def test_a_history_that_does_not_work_costs_no_result(
     said = capsys.readouterr()
     assert said.out.count("What people read.") == 2
     assert said.err.count("are not kept in the history") == 1
+
+
+def test_what_the_history_needs_is_imported_once_the_file_is_open(
+    fake: Any, photos: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[tuple[int, str]] = []
+    plain = Diary.prepare
+
+    def prepare(self: Diary) -> None:
+        plain(self)
+        assert self._importing is None or self._importing.name == "fakelab-history"
+        began.append((len(fake.calls), "none" if self._importing is None else "thread"))
+
+    monkeypatch.setattr(Diary, "prepare", prepare)
+    folder = photos("plain.jpg", "strong.jpg")
+    assert main(["analyze", str(folder), "--model", "tiny"]) == 0
+    assert began == []  # this `analyze` never tells that a file is open
+    fake.stages = ("open", "model", "faces")
+    assert main(["analyze", str(folder), "--model", "tiny"]) == 0
+    assert main(["analyze", str(folder / "plain.jpg"), "--model", "tiny", "--no-history"]) == 0
+    assert began == [(3, "thread"), (4, "thread"), (5, "none")]
+    assert not [each for each in threading.enumerate() if each.name == "fakelab-history"]
+
+
+def test_a_history_that_cannot_be_imported_is_told_when_a_result_is_kept(
+    fake: Any, photos: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.stages = ("model",)
+    monkeypatch.delitem(sys.modules, "fakelab.service.history")
+    monkeypatch.setitem(sys.modules, "fakelab.service.chain", None)
+    assert main(["analyze", str(photos("plain.jpg")), "--model", "tiny"]) == 4
+    said = capsys.readouterr()
+    assert "a part of FakeLab is missing" in said.err and "Traceback" not in said.err
 
 
 def test_search_export_show_and_delete(kept: History, capsys: pytest.CaptureFixture[str]) -> None:

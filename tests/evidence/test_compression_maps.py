@@ -15,7 +15,7 @@ from signed_maker import make_signer, photo, signed
 from fakelab.evidence import compression, examine, judge_all
 from fakelab.evidence.pictures import turned
 from fakelab.evidence.traces import Traces, gathered, read_traces
-from fakelab.media import Limits
+from fakelab.media import Limits, begin_media
 from fakelab.media.photo import PhotoReader, prepare
 from fakelab.media.traces_child import reader
 from fakelab.media.wire import Job, RefusedError
@@ -55,7 +55,7 @@ def inside_and_out(values: np.ndarray) -> tuple[float, float]:
 
 def traces_of(tmp_path: Path, data: bytes) -> Traces:
     (tmp_path / "a.jpg").write_bytes(data)
-    return read_traces(tmp_path / "a.jpg", Limits())
+    return read_traces(begin_media(tmp_path / "a.jpg", task="traces"))
 
 
 def test_a_part_that_was_never_saved_before_stands_out(tmp_path: Path) -> None:

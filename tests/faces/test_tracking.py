@@ -8,7 +8,7 @@ from face_maker import face, shot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakelab.faces.track import cluster, iou, track_people
+from fakelab.faces.track import _Chain, _share_a_frame, cluster, iou, track_people
 from fakelab.records import CropSpec, Face, Track
 
 LEFT, MIDDLE, RIGHT = (100.0, 200.0, 150.0, 200.0), (560.0, 200.0, 150.0, 200.0), (1000.0, 200.0, 150.0, 200.0)
@@ -204,3 +204,14 @@ def test_clusters_equal_those_of_the_plain_algorithm(n: int, seed: int, limit: f
     assert {frozenset(g) for g in groups} == {
         frozenset(np.flatnonzero(np.array(labels) == label).tolist()) for label in set(labels)
     }
+
+
+@given(st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=5, unique=True), min_size=1, max_size=8))
+@settings(max_examples=50, deadline=None)
+def test_chains_that_share_a_frame_are_found_however_many_stand_in_it(frames_of: list[list[int]]) -> None:
+    found = [face(1, frame, 0) for frames in frames_of for frame in frames]
+    numbers = iter(range(len(found)))
+    chains = [_Chain([next(numbers) for _ in frames], 0) for frames in frames_of]
+    frames = [{found[k].frame_index for k in chain.faces} for chain in chains]
+    wanted = [[a is not b and bool(a & b) for b in frames] for a in frames]
+    assert _share_a_frame(chains, found).tolist() == wanted

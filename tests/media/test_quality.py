@@ -60,3 +60,17 @@ def test_a_perceptual_hash_stays_when_the_picture_is_rescaled_compressed_or_brig
         assert (mine ^ perceptual_hash(np.ascontiguousarray(other))).bit_count() <= SIMILAR_BITS // 2
     assert (mine ^ perceptual_hash(np.ascontiguousarray(picture[:, ::-1]))).bit_count() > SIMILAR_BITS
     assert 0 <= perceptual_hash(picture[:3, :3]) < 1 << 64
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (7, 200), (8, 9), (100, 101), (723, 1281)])
+def test_a_perceptual_hash_of_strips_is_that_of_the_whole(size: tuple[int, int]) -> None:
+    from fakelab.media.quality import perceptual_hash
+
+    height, width = size
+    picture = np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8)
+    grey = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    rows, columns = np.arange(8) * height // 8, np.arange(9) * width // 9
+    sums = np.add.reduceat(np.add.reduceat(grey, rows, axis=0), columns, axis=1)
+    means = sums / np.maximum(np.outer(np.diff(rows, append=height), np.diff(columns, append=width)), 1)
+    bits = (means[:, :-1] < means[:, 1:]).ravel()
+    assert perceptual_hash(picture) == int("".join("01"[bit] for bit in bits.astype(int)), 2)

@@ -6,6 +6,7 @@ error tree, so that ``fakelab --help`` answers at once.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -80,7 +81,19 @@ def help_text() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code, having printed any error to stderr."""
+    """Runs one command; returns its exit code, having printed any error to stderr.
+
+    Without `arguments` it runs that of the process, whose end is near then: nothing is tidied up that ends with it.
+    """
+    try:
+        return _run(arguments)
+    finally:
+        if arguments is None:
+            # Else Python would search all that the libraries made for garbage, only to let go of it.
+            gc.freeze()
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     words, debug = _take_debug(list(sys.argv[1:] if arguments is None else arguments))
     for stream in (sys.stdout, sys.stderr):
         # File names may hold bytes that no encoding knows: better shown as escapes than as a crash.

@@ -132,7 +132,13 @@ class _Batch:
         from fakelab.analyze import analyze as analyze_file
 
         try:
-            with bar(title) as progress:
+            with bar(title) as drawn:
+
+                def progress(stage: str, done: int, total: int | None) -> None:
+                    if stage == "model":  # the file is open: what the analysis needs first is on its way
+                        self.diary.prepare()
+                    drawn(stage, done, total)
+
                 analysis = analyze_file(path, settings=self.settings, progress=progress)
         except MediaError as error:
             self._failed(path, error)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,13 @@ class Diary:
         self.settings, self.wanted = settings, settings.history
         self._history: History | None = None
         self._actor = ""
+        self._importing: threading.Thread | None = None
+
+    def prepare(self) -> None:
+        """Begins to import what the history needs, beside the analysis: a photo does not take much longer to score."""
+        if self.wanted and self._importing is None:
+            self._importing = threading.Thread(target=_import_history, name="fakelab-history", daemon=True)
+            self._importing.start()
 
     def result(self, analysis: Analysis) -> None:
         """Keeps an analysis."""
@@ -33,6 +43,8 @@ class Diary:
 
     def close(self) -> None:
         """Gives the history back."""
+        if self._importing is not None:
+            self._importing.join()
         if self._history is not None:
             self._history.close()
 
@@ -50,3 +62,9 @@ class Diary:
         except FakeLabError as error:
             self.wanted = False
             warn(f"the results are not kept in the history: {error} --no-history leaves it out.")
+
+
+def _import_history() -> None:
+    # What cannot be imported is told when a result is kept.
+    with suppress(Exception):
+        importlib.import_module("fakelab.service.history")

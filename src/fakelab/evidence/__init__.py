@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
+from fakelab.errors import FakeLabError
 from fakelab.records import Check, Kind
 
 if TYPE_CHECKING:
     from fakelab.evidence.provenance import Statement
     from fakelab.evidence.traces import Traces
-    from fakelab.media import Limits
+    from fakelab.media import Limits, Opening
+    from fakelab.media.probe import Hash
 
 MOST_WALL_S = 60.0
 """However long a film may be decoded: its tags are read in a moment."""
@@ -26,18 +30,62 @@ class Evidence:
     statements: tuple[Statement, ...] = ()
 
 
-def examine(path: str | os.PathLike[str], limits: Limits, anchors: str = "") -> Evidence:
-    """Every check that fits the file. `anchors` are the certificate authorities to trust, as PEM.
+class Examination:
+    """The checks of one file on their way, in a thread and a child process of their own from when this is made.
 
-    Never raises for a file: a check that could not be done is a check that says so.
+    `anchors` are the certificate authorities to trust, as PEM; `digest` is the file's hash where it is computed
+    already. Close it, or use it in a ``with``: what is unfinished then is given up.
     """
-    from fakelab.errors import FakeLabError
-    from fakelab.evidence.traces import read_traces
+
+    def __init__(
+        self, path: str | os.PathLike[str], limits: Limits, anchors: str = "", digest: Hash | None = None
+    ) -> None:
+        from fakelab.media import begin_media
+
+        wall_s, cpu_s = min(limits.wall_s, MOST_WALL_S), min(limits.cpu_s, int(MOST_WALL_S))
+        own = dataclasses.replace(limits, wall_s=wall_s, cpu_s=cpu_s)
+        self._opening: Opening | FakeLabError
+        try:
+            self._opening = begin_media(path, own, task="traces", digest=digest)
+        except FakeLabError as error:
+            self._opening = error
+        self._pool = ThreadPoolExecutor(1, "fakelab-evidence")
+        self._found = self._pool.submit(_examined, self._opening, anchors)
+
+    def result(self) -> Evidence:
+        """The evidence. Never raises for a file: a check that could not be done is a check that says so."""
+        return self._found.result()
+
+    def close(self) -> None:
+        """Ends the child process, then waits for the thread. May be called twice."""
+        if not isinstance(self._opening, FakeLabError):
+            self._opening.close()
+        self._pool.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def examine(path: str | os.PathLike[str], limits: Limits, anchors: str = "") -> Evidence:
+    """Every check that fits the file; see `Examination`. Never raises for a file."""
+    with Examination(path, limits, anchors) as examination:
+        return examination.result()
+
+
+def _examined(opening: Opening | FakeLabError, anchors: str) -> Evidence:
     from fakelab.media.wire import MalformedError
 
-    own = dataclasses.replace(limits, wall_s=min(limits.wall_s, MOST_WALL_S), cpu_s=min(limits.cpu_s, int(MOST_WALL_S)))
     try:
-        traces = read_traces(path, own, anchors)
+        if isinstance(opening, FakeLabError):
+            raise opening
+        from fakelab.evidence.traces import read_traces
+
+        traces = read_traces(opening, anchors)
     except (FakeLabError, MalformedError) as error:
         return Evidence((Check("metadata", "failed", f"What the file carries could not be read: {error}."),))
     except ImportError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fakelab.media import Limits, open_media
+from fakelab.media import Media, Opening
 from fakelab.media.wire import MalformedError, Message, whole
 from fakelab.records import Image, MediaInfo
 
@@ -70,12 +69,12 @@ class _Rows:
             self._row += 1
 
 
-def read_traces(path: str | os.PathLike[str], limits: Limits, anchors: str = "") -> Traces:
-    """The traces of one file; `anchors` are trusted certificate authorities as PEM.
+def read_traces(opening: Opening, anchors: str = "") -> Traces:
+    """The traces of a file that is being opened for the task `traces`; `anchors` are trusted authorities as PEM.
 
     Raises what `open_media` raises, and MalformedError where the child answered with nonsense.
     """
-    with open_media(path, limits, task="traces") as media:
+    with Media(opening) as media:
         return gathered(media.info, media.parts({"trust_anchors": anchors, "rows": True}))
 
 

@@ -7,13 +7,14 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from fakelab.errors import EnvironmentBrokenError, unknown_name
 from fakelab.records import Box, Image
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 YUNET_FILE = "face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
@@ -51,6 +52,7 @@ def finder_called(name: str) -> Callable[[], Finder]:
 def shrink(image: Image, long_side_px: int) -> tuple[Image, float]:
     """The image with its long side at most `long_side_px`, and the factor that was applied to it."""
     import cv2
+    import numpy as np
 
     factor = min(1.0, long_side_px / max(image.shape[:2]))
     if factor == 1.0:
@@ -61,6 +63,7 @@ def shrink(image: Image, long_side_px: int) -> tuple[Image, float]:
 
 def _yunet(score_threshold: float = 0.6) -> Finder:
     import cv2
+    import numpy as np
 
     detector = cv2.FaceDetectorYN.create(
         "onnx",
@@ -89,7 +92,7 @@ def _row_to_face(row: NDArray[np.float32], factor: float, pad: int) -> FoundFace
     x, y, width, height = row[:4]
     points = (row[4:14].reshape(5, 2) - pad) / factor
     box = ((float(x) - pad) / factor, (float(y) - pad) / factor, float(width) / factor, float(height) / factor)
-    return FoundFace(box, float(row[14]), points.astype(np.float32))
+    return FoundFace(box, float(row[14]), points.astype("float32"))
 
 
 @lru_cache(maxsize=1)
@@ -120,6 +123,8 @@ def yunet_model_bytes() -> bytes:
 
 
 def _dlib() -> Finder:
+    import numpy as np
+
     try:
         import dlib
     except ImportError as error:

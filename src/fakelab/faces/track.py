@@ -191,6 +191,8 @@ def _match(cost: Floats, limit: float) -> list[tuple[int, int]]:
 
 def _merge(chains: list[_Chain], found: list[Face], spec: CropSpec, finder: str) -> list[int]:
     """A label per chain; chains of one label are one person."""
+    if len(chains) == 1:
+        return [0]  # nobody to be told from: most photos
     order = sorted(range(len(chains)), key=lambda k: -len(chains[k].faces))
     compared, alone = order[:CHAINS_COMPARED], order[CHAINS_COMPARED:]
     picked = [chains[k] for k in compared]
@@ -232,12 +234,18 @@ def _same_place(chains: list[_Chain], found: list[Face]) -> Floats:
 
 def _share_a_frame(chains: list[_Chain], found: list[Face]) -> Bools:
     """(n, n) True for chains that can't be one person, since a frame shows both."""
-    from scipy.sparse import csr_array
-
-    rows = [row for row, chain in enumerate(chains) for _ in chain.faces]
-    _, frames = np.unique([found[k].frame_index for chain in chains for k in chain.faces], return_inverse=True)
-    seen = csr_array((np.ones(len(rows), np.int32), (rows, frames)), shape=(len(chains), int(frames.max()) + 1))
-    together = np.asarray((seen @ seen.T).toarray() > 0)
+    rows = np.array([row for row, chain in enumerate(chains) for _ in chain.faces])
+    frames = np.array([found[k].frame_index for chain in chains for k in chain.faces])
+    order = np.argsort(frames, kind="stable")
+    rows, frames = rows[order], frames[order]
+    together = np.zeros((len(chains), len(chains)), bool)
+    for apart in range(1, len(rows)):
+        # Sorted by frame: faces of one frame stand in a row, so none is further apart than a frame has faces.
+        same = frames[apart:] == frames[:-apart]
+        if not same.any():
+            break
+        a, b = rows[apart:][same], rows[:-apart][same]
+        together[a, b] = together[b, a] = True
     np.fill_diagonal(together, False)
     return together
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fakelab.media.density import Density
+    from fakelab.media.opening import Opening, begin_media
     from fakelab.media.quality import bits_per_pixel, blur, luma
     from fakelab.media.reader import Media, open_media
     from fakelab.media.sandbox import Limits, confinement
@@ -24,7 +25,9 @@ _HOME = {
     "Density": "density",
     "Limits": "sandbox",
     "Media": "reader",
+    "Opening": "opening",
     "Sniffed": "sniff",
+    "begin_media": "opening",
     "bits_per_pixel": "quality",
     "blur": "quality",
     "confinement": "sandbox",
@@ -38,7 +41,9 @@ __all__ = [
     "Density",
     "Limits",
     "Media",
+    "Opening",
     "Sniffed",
+    "begin_media",
     "bits_per_pixel",
     "blur",
     "confinement",

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fakelab.media.reader import nonsense, open_media
+from fakelab.media.opening import nonsense
+from fakelab.media.reader import open_media
 from fakelab.media.sandbox import Limits
 from fakelab.media.sniff import shown
 from fakelab.media.wire import MalformedError, whole

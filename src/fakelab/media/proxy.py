@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 
 from fakelab.errors import DamagedMediaError, EnvironmentBrokenError
 from fakelab.media.faststart import faststart
-from fakelab.media.reader import Media, nonsense, open_media
+from fakelab.media.opening import nonsense
+from fakelab.media.reader import Media, open_media
 from fakelab.media.sandbox import Limits
 from fakelab.media.sniff import shown
 from fakelab.media.wire import MalformedError, number, whole

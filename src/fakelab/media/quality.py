@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
+from numpy.typing import NDArray
 
 from fakelab.records import Image, MediaInfo
 
@@ -42,11 +45,19 @@ def perceptual_hash(image: Image) -> int:
     # Without a decoder's library: the process that reads the frames loads none.
     height, width = image.shape[:2]
     rows, columns = np.arange(8) * height // 8, np.arange(9) * width // 9
-    sums = np.add.reduceat(np.add.reduceat(image.astype(np.float32) @ _BT601, rows, axis=0), columns, axis=1)
+    sums = np.concatenate(
+        [_column_sums(image[top : max(below, top + 1)], columns) for top, below in pairwise((*rows, height))]
+    )
     sizes = np.outer(np.diff(rows, append=height), np.diff(columns, append=width))
     small = sums / np.maximum(sizes, 1)
     bits = (small[:, :-1] < small[:, 1:]).ravel()
     return int("".join("1" if bit else "0" for bit in bits), 2)
+
+
+def _column_sums(strip: Image, columns: NDArray[np.intp]) -> NDArray[np.float32]:
+    """(1, n) sums of the luma from each column to the next: a strip at a time stays in the processor's cache."""
+    rows = np.add.reduceat(strip.astype(np.float32) @ _BT601, [0], axis=0)
+    return np.asarray(np.add.reduceat(rows, columns, axis=1), np.float32)
 
 
 _BT601 = np.array([0.299, 0.587, 0.114], np.float32)

@@ -9,14 +9,13 @@ from typing import Self
 
 import numpy as np
 
-from fakelab.errors import DamagedMediaError, LimitError
+from fakelab.errors import DamagedMediaError
 from fakelab.media.density import Density
-from fakelab.media.probe import Hash, media_info, open_file, reader_at
+from fakelab.media.opening import Opening, begin_media, nonsense, warnings_in
 from fakelab.media.quality import perceptual_hash
-from fakelab.media.sandbox import OPEN_WALL_S, Child, Limits
-from fakelab.media.sniff import Sniffed, identify, shown
-from fakelab.media.wire import MalformedError, Message, number, text, whole
-from fakelab.records import Frame, Image, Kind, MediaInfo
+from fakelab.media.sandbox import Limits
+from fakelab.media.wire import MalformedError, Message, number, whole
+from fakelab.records import Frame, Image, Kind
 
 PHASHES = 64
 MOST_PART_BYTES = 1 << 26
@@ -31,74 +30,22 @@ def open_media(
     NotFoundError, UnsupportedMediaError, DamagedMediaError, LimitError, and EnvironmentBrokenError where no reader
     process can start.
     """
-    limits = limits or Limits()
-    name = shown(path)
-    fd, size_bytes = open_file(path)
-    try:
-        if limits.file_bytes is not None and size_bytes > limits.file_bytes:
-            raise LimitError(
-                f"{name} cannot be read",
-                f"it has {size_bytes} bytes, the limit is {limits.file_bytes}",
-                "Cut it, or raise the limit on file size.",
-            )
-        sniffed = identify(reader_at(fd), os.fspath(path))
-        return _probed(path, fd, size_bytes, sniffed, limits, max(1, threads), task)
-    finally:
-        os.close(fd)  # the child has a descriptor of its own by now
-
-
-def _probed(
-    path: str | os.PathLike[str],
-    fd: int,
-    size_bytes: int,
-    sniffed: Sniffed,
-    limits: Limits,
-    threads: int,
-    task: str | None,
-) -> Media:
-    name = shown(path)
-    order = {
-        "reader": sniffed.reader,
-        "container": sniffed.container,
-        "demuxer": sniffed.demuxer,
-        "threads": threads,
-    }
-    order |= {"fd": fd} if os.name == "posix" else {"path": os.path.abspath(path)}
-    order |= {"task": task} if task else {}
-    child = Child(order, limits, name, fd)
-    digest = None
-    try:
-        digest = Hash(fd, name)
-        child.hear("ready", within_s=OPEN_WALL_S)
-        answer = child.hear("facts", within_s=OPEN_WALL_S)
-        facts = answer.get("facts")
-        info = media_info(
-            os.fspath(path), size_bytes, digest.result(), sniffed, facts if isinstance(facts, dict) else {}
-        )
-    except BaseException as error:
-        child.close()
-        if digest is not None:
-            digest.cancel()
-        if isinstance(error, MalformedError):
-            raise nonsense(name, error) from error
-        raise
-    return Media(info, child, limits, name, _warnings(answer))
+    return Media(begin_media(path, limits, threads, task))
 
 
 class Media:
-    """One open file. `info` is known at once; `frames` may be asked for once."""
+    """One open file. `info` is known at once; `frames` may be asked for once. Raises what `open_media` raises."""
 
-    def __init__(self, info: MediaInfo, child: Child, limits: Limits, name: str, warnings: tuple[str, ...]) -> None:
-        self.info = info
-        self.warnings = warnings
+    def __init__(self, opening: Opening) -> None:
+        self.info, self.warnings = opening.facts()
         """What a reader of the result should know: an incomplete picture, a file shorter than it declares ..."""
         self.frames_failed = 0
         """Packets and frames that could not be decoded so far."""
         self.phash: list[str] = []
         """Perceptual hashes of the first frame of each burst read so far, 16 hexadecimal digits each, at most 64."""
-        self._child = child
-        self._limits = limits
-        self._name = name
+        self._child = opening.child
+        self._limits = opening.limits
+        self._name = opening.name
         self._asked = False
 
     def frames(self, density: Density | None = None) -> Iterator[Frame]:
@@ -140,7 +87,7 @@ class Media:
             self._child.read_into(memoryview(data))
             yield message, bytes(data)
         self.frames_failed = whole(message, "failed", 0, 1 << 48)
-        self.warnings = _warnings(message)
+        self.warnings = warnings_in(message)
         self.close()
 
     def close(self) -> None:
@@ -186,7 +133,7 @@ class Media:
         except MalformedError as error:
             self.close()
             raise nonsense(self._name, error) from error
-        self.warnings = _warnings(message)
+        self.warnings = warnings_in(message)
         self.close()
         if index == 0:
             raise DamagedMediaError(
@@ -218,16 +165,3 @@ def upright(image: Image, transpose: bool, flip_x: bool, flip_y: bool) -> Image:
     if flip_y:
         image = image[::-1]
     return np.ascontiguousarray(image)
-
-
-def _warnings(message: Message) -> tuple[str, ...]:
-    found = message.get("warnings")
-    items = found[:20] if isinstance(found, list) else []
-    return tuple(t for item in items if (t := text({"warning": item}, "warning")))
-
-
-def nonsense(name: str, error: MalformedError) -> DamagedMediaError:
-    """The error for a file whose reader process sent what no honest one sends."""
-    return DamagedMediaError(
-        f"{name} cannot be read", f"its decoder answered with nonsense ({error}), as after a crash or an attack"
-    )

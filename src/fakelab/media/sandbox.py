@@ -74,7 +74,7 @@ class Child:
 
     def say(self, message: Message) -> None:
         """Sends one line. A child that is gone is noticed by the next `hear`."""
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(BrokenPipeError, ValueError):
             send(self._in, message)
 
     def hear(self, expected: str, *others: str, within_s: float | None = None) -> Message:
@@ -84,6 +84,8 @@ class Child:
                 message = receive(self._out)
             except MalformedError as error:
                 raise self._nonsense(error) from error
+            except ValueError:  # another thread has closed this child
+                message = None
         if message is None:
             raise self._gone()
         match message["type"]:
@@ -102,7 +104,9 @@ class Child:
         done = 0
         with self._deadline(None):
             while done < len(view):
-                got = self._out.readinto(view[done:])  # type: ignore[attr-defined]
+                got = 0
+                with contextlib.suppress(ValueError):  # another thread has closed this child
+                    got = self._out.readinto(view[done:])  # type: ignore[attr-defined]
                 if not got:
                     raise self._gone()
                 done += got
@@ -221,7 +225,7 @@ def _start(file_fd: int | None) -> subprocess.Popen[bytes]:
         options = {"pass_fds": () if file_fd is None else (file_fd,), "process_group": 0, "cwd": "/"}
     environment = {k: os.environ[k] for k in _INHERITED if k in os.environ} | {"MALLOC_ARENA_MAX": "2"}
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _BOOT],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -232,6 +236,18 @@ def _start(file_fd: int | None) -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise _broken(str(error)) from error
+    _widen(process.stdout)
+    return process
+
+
+def _widen(pipe: Any) -> None:
+    """Lets more bytes wait in a pipe (Linux): after each piece read, a thread waits for Python's lock once more."""
+    try:
+        import fcntl
+
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    except (ImportError, AttributeError, OSError):
+        return  # another system, or a user with many wide pipes: it works as it is
 
 
 def import_path() -> list[str]:

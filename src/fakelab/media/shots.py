@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from fakelab.media.reader import Media, nonsense, open_media
+from fakelab.media.opening import nonsense
+from fakelab.media.reader import Media, open_media
 from fakelab.media.sandbox import Limits
 from fakelab.media.shots_child import HEIGHT_PX, WIDTH_PX
 from fakelab.media.sniff import shown

@@ -11,15 +11,17 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import c2pa
 from PIL import Image
 
 from fakelab.media import boxes, tags
 from fakelab.media.photo import PhotoReader, open_image, orientation_of, to_rgb
-from fakelab.media.video import HEAD_PACKETS, VideoReader
 from fakelab.media.wire import Job, Message
+
+if TYPE_CHECKING:
+    from fakelab.media.video import VideoReader  # PyAV is for videos alone: photos do not wait for it
 
 SMALL_PX = 640
 STRIP_ROWS = 256
@@ -75,12 +77,14 @@ def _steps(reader: Any) -> list[tuple[str, Callable[[], Any]]]:
         ("streams", lambda: tags.streams(container)),
         ("boxes", lambda: boxes.facts(job.file) if job.container in ("mp4", "mov", "m4a") else None),
         ("xmp", lambda: tags.xmp(job.file)),
-        ("frames", lambda: tags.coding(_head(reader)) if isinstance(reader, VideoReader) else None),
+        ("frames", lambda: tags.coding(_head(reader))),
     ]
 
 
 def _head(reader: VideoReader) -> Iterator[Any]:
     """The first packets of the picture stream."""
+    from fakelab.media.video import HEAD_PACKETS  # loaded already: it is the reader's module
+
     if reader._stream is None:
         return iter(())
     reader._rewind()

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.errors import DamagedMediaError
-from fakelab.media.reader import nonsense, open_media
+from fakelab.media.opening import nonsense
+from fakelab.media.reader import open_media
 from fakelab.media.sandbox import Limits
 from fakelab.media.sniff import shown
 from fakelab.media.wire import MalformedError, whole

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,12 +94,31 @@ class FaceModel:
         return np.ascontiguousarray((planes - self._mean) / self._std, dtype=np.float32)[None]
 
 
+class ComingModel(FaceModel):
+    """A model that another thread is loading: its card is at hand at once, scoring waits for the rest of it.
+
+    What `loading` raises, ModelError, scoring raises.
+    """
+
+    def __init__(self, name: str, card: ModelCard, loading: Future[FaceModel], threads: int) -> None:
+        self.name, self.card, self.lanes = name, card, lanes_for(threads)
+        self._loading = loading
+
+    def score_one(self, crop: Crop) -> tuple[float, NDArray[np.float32]]:
+        """What the model's own `score_one` gives, once it is there."""
+        return self._loading.result().score_one(crop)
+
+
 def load_model(name: str, *, threads: int = 0) -> FaceModel:
     """The model called `name`, its files checked by SHA-256. `threads` crops are scored at once; 0: a crop a processor.
 
     Raises UnknownNameError, and ModelError when a file is missing, altered, or does not fit its card.
     """
-    card, onnx_file = checked_onnx(name)
+    return load_checked(name, *checked_onnx(name), threads)
+
+
+def load_checked(name: str, card: ModelCard, onnx_file: Path, threads: int) -> FaceModel:
+    """The model whose card and file `checked_onnx` gave. Raises ModelError where they do not fit each other."""
     tuning = next((model_file(name, f) for f in card.files if f.endswith(".safetensors")), None)
     return open_session(name, card, onnx_file, tuning, threads)
 
@@ -145,7 +164,12 @@ def open_session(name: str, card: ModelCard, onnx_file: Path, tuning: Path | Non
         )
     if [each.name for each in session.get_outputs()] != OUTPUTS:
         raise ModelError(f"the model '{name}' cannot be used", "its outputs are not logit and map", "Export it again.")
-    return FaceModel(name, card, session, keep_alive, threads or min(MAX_LANES, _processors()))
+    return FaceModel(name, card, session, keep_alive, lanes_for(threads))
+
+
+def lanes_for(threads: int) -> int:
+    """How many crops are scored at once where the setting `threads` says so; 0: one a processor."""
+    return threads or min(MAX_LANES, _processors())
 
 
 def _processors() -> int:
