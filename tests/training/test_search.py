@@ -165,7 +165,7 @@ def test_a_small_space_gives_each_of_its_trials_once(store_folder: Path, tmp_pat
         ("pairs = [8, 16.5]", r"'pairs' cannot be 16.5: it must be a whole number"),
         ("pairs = true", r"'pairs' cannot be True: it must be a whole number"),
         ("head = { low = 1, high = 2 }", r"'head' cannot be a range: it is text"),
-        ('augment = ["default", "founding"]', r"'augment' cannot be drawn: .*val. .*can be drawn: network, init, tune, "),
+        ('augment = ["default", "founding"]', r"'augment' cannot be drawn: .*val.*drawn: network, init, tune, "),
         ("steps = 100", r"'steps' is not a part of a space. The last of --budgets"),
         ("kinds = [1]", r"'kinds' cannot be \[1\]: it is a table of shares"),
         ("dropout = 0.5", r"the space has nothing to draw"),
@@ -266,7 +266,7 @@ def test_progress_counts_steps_to_the_end(space: Space, tmp_path: Path, monkeypa
     config = read_space(None, **{**space.fixed, "head": "linear", "pairs": 1, "network": "tiny", "init": "none"})
     made(config, tmp_path, trials=2, budgets=(10, 20), progress=lambda *told: seen.append(told)).run()
     steps = [(done, total) for stage, done, total in seen]
-    assert sorted({each for each in steps}) == steps or steps == sorted(steps)
+    assert steps == sorted(steps)
     assert steps[-1] == (30, 30), "two trials of 10 steps, one of 10 more"
     assert seen[-1][0] == "rung 2 of 2, trial 1 of 1"
 
