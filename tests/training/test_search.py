@@ -356,12 +356,12 @@ Search(read_space(Path(space), store=store), Path(out), trials=4, budgets=(1, 2,
 """
 
 
-@pytest.mark.parametrize(("where", "at"), [("_learn", 3), ("_learn", 8), ("_save", 5), ("val_auc", 6)])
+@pytest.mark.parametrize(("where", "at"), [("_learn", 8), ("_save", 5), ("val_auc", 6)])
 def test_a_killed_search_goes_on_and_writes_the_same_table(
     where: str, at: int, finished: Path, space: Space, store_folder: Path, file: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """kill -9 in the first rung, in the last one, before a checkpoint is written, and after it but before its entry."""
+    """kill -9 in the midst of the last rung, before a checkpoint is written, and after it but before its entry."""
     words = [sys.executable, "-c", KILLED, where, str(at), str(file), str(store_folder), str(tmp_path)]
     path = os.pathsep.join(sys.path)
     assert subprocess.run(words, env=os.environ | {"PYTHONPATH": path}, check=False).returncode == -signal.SIGKILL
