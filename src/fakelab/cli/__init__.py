@@ -37,6 +37,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "data": ("fakelab.cli.data", "Make data sets: list files with labels, join, split, cut faces, count."),
     "train": ("fakelab.cli.train", "Train a detector (needs the extra 'train')."),
     "train-voice": ("fakelab.cli.train_voice", "Train a model of voices (needs the extra 'train')."),
+    "search": ("fakelab.cli.search", "Search for the settings of a training (needs the extra 'train')."),
     "evaluate": ("fakelab.cli.evaluate", "Measure a model on files whose truth is known."),
     "robustness": ("fakelab.cli.robustness", "Measure a model on degraded copies of such files."),
     "calibrate": ("fakelab.cli.calibrate", "Fill in a model's card from such measurements."),

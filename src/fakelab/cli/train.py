@@ -118,17 +118,23 @@ def train(
     }  # fmt: skip
     require_extra()
     from fakelab.training.loop import Trainer, read_config
+    from fakelab.training.networks import check_start
 
     chosen = read_config(config, **flags)
     if not chosen.store:
         raise TrainingError("there is nothing to train on", "no face store was named", "Give --store FOLDER.")
+    if manifest is None and mesh is not None:
+        raise UsageError("--mesh has no use here", "it is used while a store is built", "Give --manifest FILE as well.")
+    if make_twins is not None and not chosen.twins:
+        raise UsageError("the twins have no place", "--make-twins was given without --twins", "Give --twins FOLDER.")
+    if manifest is not None or make_twins is not None:
+        # Cutting faces and making twins takes hours: weights that cannot be had must be known before.
+        check_start(chosen.network, init=chosen.init, tune=chosen.tune, head=chosen.head)
     if manifest is not None:
         _build_store(manifest, Path(chosen.store), mesh)
-    elif mesh is not None:
-        raise UsageError("--mesh has no use here", "it is used while a store is built", "Give --manifest FILE as well.")
     if make_twins is not None:
         _make_twins(chosen, make_twins)
-    trainer = Trainer(chosen, out, log=_log)
+    trainer = Trainer(chosen, out, log=log)
     trainer.run()
     from fakelab.training.ship import from_checkpoint, ship
 
@@ -150,7 +156,8 @@ def require_extra() -> None:
         )
 
 
-def _log(line: str) -> None:
+def log(line: str) -> None:
+    """Prints a line of progress to stderr."""
     print(safe(line), file=sys.stderr, flush=True)
 
 
@@ -163,7 +170,7 @@ def _build_store(manifest: Path, folder: Path, mesh: Path | None) -> None:
 
     with bar("Face store") as progress:
         made = build_store(manifest, folder, mesh=mesh, progress=_counted("finding faces", progress))
-    _log(f"face store: {len(made.crops)} faces in {folder}")
+    log(f"face store: {len(made.crops)} faces in {folder}")
 
 
 def _make_twins(config: TrainConfig, maker_folder: Path) -> None:
@@ -172,12 +179,10 @@ def _make_twins(config: TrainConfig, maker_folder: Path) -> None:
     from fakelab.data.store import open_store
     from fakelab.training.twin import TwinMaker, make_twins
 
-    if not config.twins:
-        raise UsageError("the twins have no place", "--make-twins was given without --twins", "Give --twins FOLDER.")
     store = open_store(Path(config.store))
     # Shuffled once, so that a run cut short has twins of every source.
     rows = np.random.default_rng(config.seed).permutation(np.flatnonzero(store.good() & ~store.fake))
     with bar("Twins") as progress:
         maker = TwinMaker(maker_folder)
         make_twins(store, rows, maker, Path(config.twins), seed=config.seed, progress=_counted("making", progress))
-    _log(f"twins: {len(rows)} in {config.twins}")
+    log(f"twins: {len(rows)} in {config.twins}")

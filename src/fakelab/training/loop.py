@@ -27,6 +27,7 @@ from fakelab.data.store import FaceStore, open_store
 from fakelab.errors import TrainingError, unknown_name
 from fakelab.evaluation.metrics import auc
 from fakelab.training.augment import AUGMENTS
+from fakelab.training.curves import draw_curves, read_curves
 from fakelab.training.networks import FaceNet, backbone, bfloat16_pays, make_network, shorten_frozen, tuned_state
 from fakelab.training.pairs import KINDS, PairSource
 
@@ -155,21 +156,22 @@ class Trainer:
 
     # -- the story ---------------------------------------------------------------------------------------------
 
-    def run(self) -> dict[str, Tensor]:
-        """The EMA of the tuned numbers after the last step; curves and checkpoint lie in the folder."""
+    def run(self, until: int | None = None) -> dict[str, Tensor]:
+        """The EMA of the tuned numbers after the last step, or step `until`; curves and checkpoint in the folder."""
         config, started, losses = self.config, time.monotonic(), []
         count, kind = sum(p.numel() for p in self.tuned.values()), "bfloat16" if self.short else "float32"
         self.log(f"{config.network}: {count:,} numbers to tune in {kind}, step {self.step}")
-        for pictures, masks, labels, weights in self._batches():
+        last = config.steps if until is None else min(until, config.steps)
+        for pictures, masks, labels, weights in self._batches(last):
             losses.append(self._learn(pictures, masks, labels, weights))
             self.step += 1
             if self.step % 10 == 0:
                 rate = len(losses) * 2 * config.pairs / (time.monotonic() - started)
                 self._curve("train_loss", float(np.mean(losses[-10:])))
                 self.log(f"step {self.step}/{config.steps}  loss {np.mean(losses[-10:]):.3f}  {rate:.1f} pictures/s")
-            if self.step % config.check_every == 0 or self.step == config.steps:
+            if self.step % config.check_every == 0 or self.step == last:
                 self._check()
-            if self.step % config.save_every == 0 or self.step == config.steps:
+            if self.step % config.save_every == 0 or self.step == last:
                 self._save()
         draw_curves(self.folder)
         return self.ema
@@ -207,6 +209,16 @@ class Trainer:
             return (self.step + 1) / config.warmup_steps
         share = (self.step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+    def val_auc(self) -> float:
+        """Val AUC of the EMA as it is now, to five places: from the curves, or checked now. NaN without val rows."""
+        for looked in (False, True):
+            if looked:
+                self._check()
+            values = read_curves(self.folder).get("val_auc", ())
+            if values and values[-1][0] == self.step:
+                return values[-1][1]
+        return math.nan
 
     def _check(self) -> None:
         """Val AUC of the EMA by kind of forgery, against the same reals, written to the curves."""
@@ -267,9 +279,9 @@ class Trainer:
     def _normal(self, pictures: Tensor) -> Tensor:
         return (pictures - self.mean) / self.std
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    def _batches(self, last: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         loader: Any = torch.utils.data.DataLoader(
-            _Steps(self.train_pairs, self.config.pairs, self.step, self.config.steps),
+            _Steps(self.train_pairs, self.config.pairs, self.step, last),
             batch_size=None,
             num_workers=1,
             prefetch_factor=4,
@@ -391,31 +403,3 @@ def pair_loss(
 def _labelled(reals: list[float], fakes: list[float]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Scores (N,) of both, and which of them are of fakes (N,)."""
     return np.array(reals + fakes, np.float64), np.arange(len(reals) + len(fakes)) >= len(reals)
-
-
-def draw_curves(folder: Path) -> None:
-    """Writes curves.png from curves.csv: loss on top, AUC and accuracy on `val` below."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    path = folder / "curves.csv"
-    if not path.is_file():
-        return
-    series: dict[str, list[tuple[int, float]]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            series.setdefault(row["name"], []).append((int(row["step"]), float(row["value"])))
-    figure, (top, bottom) = plt.subplots(2, 1, figsize=(8, 7), sharex=True, layout="constrained")
-    for name, points in sorted(series.items()):
-        axis = top if "loss" in name else bottom
-        axis.plot(*zip(*points, strict=True), label=name)
-    top.set_ylabel("loss")
-    bottom.set_ylabel("on val")
-    bottom.set_xlabel("step")
-    for axis in (top, bottom):
-        if axis.lines:
-            axis.legend(fontsize=8)
-    figure.savefig(folder / "curves.png", dpi=120)
-    plt.close(figure)

@@ -121,6 +121,15 @@ def make_network(
     return network
 
 
+def check_start(name: str, *, init: str = "", tune: str = "", head: str = "linear") -> None:
+    """Raises what `make_network` would, before hours of work are spent: the weights are fetched and tried, then let go.
+
+    The state of torch's generator is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        make_network(name, init=init, tune=tune, head=head)
+
+
 def freeze(network: FaceNet, tune: str) -> None:
     """Leaves trainable: `all` weights, the `norms` (every norm, every bias, the heads), or the `head` alone."""
     if tune not in TUNES:
@@ -211,6 +220,10 @@ def _start(network: FaceNet, row: Backbone, init: str) -> None:
             )
         _load_body(network, clip_tower_state(_shipped_tower()))
     elif init == "imagenet":
+        if not row.timm_name:
+            raise TrainingError(
+                f"there are no ImageNet weights of {network.name}", "", "Give --init none, or a file with --init PATH."
+            )
         _load_body(network, _imagenet_state(network.name, row))
     elif Path(init).is_file():
         _load_path(network, Path(init))
