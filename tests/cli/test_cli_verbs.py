@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -96,8 +97,9 @@ def test_train_names_the_defaults_that_hold() -> None:
     page = cli_page().partition("## fakelab train\n")[2].partition("\n## ")[0]
     for each in fields(TrainConfig):
         if isinstance(each.default, (int, float)) and each.name != "threads":
-            line = next(line for line in page.splitlines() if f"`--{each.name.replace('_', '-')} " in line)
-            assert f"[default: {each.default:g}]" in line
+            line = next(line for line in page.splitlines() if re.search(f"`--{each.name.replace('_', '-')}[ `]", line))
+            holds = ("off", "on")[each.default] if isinstance(each.default, bool) else f"{each.default:g}"
+            assert f"[default: {holds}]" in line
 
 
 def test_train_without_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,7 +101,7 @@ def test_a_resumed_run_keeps_the_number_type_that_was_found_faster(
 
 def test_fused_operations_learn_the_same(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = trainer(config, tmp_path / "plain")
-    fused, told = replace(config, compile=True), []
+    fused, told = replace(config, fuse=True), []
 
     def compile_(network: Any) -> Any:
         told.append(network)

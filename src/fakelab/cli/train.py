@@ -100,8 +100,8 @@ def train(
     precision: Annotated[
         str | None, _flag("--precision", "NAME", "float32, bfloat16 or auto: the faster one here. [default: auto]")
     ] = None,
-    compile_: Annotated[
-        bool | None, _flag("--compile", "", "Fuse operations first: faster; needs a C++ compiler. [default: off]")
+    fuse: Annotated[
+        bool | None, _flag("--fuse", "", "Fuse operations first: faster; needs a C++ compiler. [default: off]")
     ] = None,
 ) -> int:
     """Train a detector: build the face store and the twins where asked, then train, or go on where a run stopped.
@@ -114,7 +114,7 @@ def train(
         "weight_decay": weight_decay, "warmup_steps": warmup_steps, "label_smoothing": label_smoothing, "ema": ema,
         "patch_drop": patch_drop, "patch_loss": patch_loss, "real_spread": real_spread, "given_weight": given_weight,
         "seed": seed, "save_every": save_every, "check_every": check_every, "check_pairs": check_pairs,
-        "threads": threads, "precision": precision, "compile": compile_,
+        "threads": threads, "precision": precision, "fuse": fuse,
     }  # fmt: skip
     require_extra()
     from fakelab.training.loop import Trainer, read_config
