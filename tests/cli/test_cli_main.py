@@ -151,7 +151,10 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize(("call", "kept"), [("main()", True), ("main(['--version'])", False)])
+@pytest.mark.parametrize(
+    ("call", "kept"),
+    [("main()", True), ("main(['--version'])", False), ("sys.modules['torch'] = sys; main()", False)],
+)
 def test_the_last_search_for_garbage_is_left_out_of_a_process_that_ends(call: str, kept: bool) -> None:
     code = f"import gc, sys; from fakelab.cli import main; {call}; print(gc.get_freeze_count() > 0)"
     done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True)

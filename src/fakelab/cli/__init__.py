@@ -89,8 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     finally:
-        if arguments is None:
-            # Else Python would search all that the libraries made for garbage, only to let go of it.
+        if arguments is None and "torch" not in sys.modules:
+            # Else Python would search all that the libraries made for garbage, only to let go of it. Torch's own
+            # libraries complain at length about what was not let go of, and its verbs take minutes anyway.
             gc.freeze()
 
 
