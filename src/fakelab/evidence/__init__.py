@@ -6,10 +6,10 @@ import dataclasses
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from fakelab.errors import FakeLabError
+from fakelab.media.opening import Closable
 from fakelab.records import Check, Kind
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Evidence:
     statements: tuple[Statement, ...] = ()
 
 
-class Examination:
+class Examination(Closable):
     """The checks of one file on their way, in a thread and a child process of their own from when this is made.
 
     `anchors` are the certificate authorities to trust, as PEM; `digest` is the file's hash where it is computed
@@ -61,14 +61,6 @@ class Examination:
         if not isinstance(self._opening, FakeLabError):
             self._opening.close()
         self._pool.shutdown()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def examine(path: str | os.PathLike[str], limits: Limits, anchors: str = "") -> Evidence:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-from types import TracebackType
 from typing import Self
 
 from fakelab.errors import DamagedMediaError, LimitError
@@ -18,7 +17,21 @@ from fakelab.media.wire import MalformedError, Message, text
 from fakelab.records import MediaInfo
 
 
-class Opening:
+class Closable:
+    """What has to be closed, for use in a ``with``."""
+
+    def close(self) -> None:
+        """Gives back all that it holds. May be called twice."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Opening(Closable):
     """One file that is being opened. `Media` takes it over; until then close it, or use it in a ``with``.
 
     `kind` is what the first bytes say: of a container that may hold either, VIDEO until `facts` are known.
@@ -73,14 +86,6 @@ class Opening:
         if self._own is not None:
             self._own.cancel()
         self._give_back()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _order(self, threads: int, task: str | None) -> Message:
         order: Message = {

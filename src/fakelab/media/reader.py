@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
 from fakelab.errors import DamagedMediaError
 from fakelab.media.density import Density
-from fakelab.media.opening import Opening, begin_media, nonsense, warnings_in
+from fakelab.media.opening import Closable, Opening, begin_media, nonsense, warnings_in
 from fakelab.media.quality import perceptual_hash
 from fakelab.media.sandbox import Limits
 from fakelab.media.wire import MalformedError, Message, number, whole
@@ -33,7 +31,7 @@ def open_media(
     return Media(begin_media(path, limits, threads, task))
 
 
-class Media:
+class Media(Closable):
     """One open file. `info` is known at once; `frames` may be asked for once. Raises what `open_media` raises."""
 
     def __init__(self, opening: Opening) -> None:
@@ -94,14 +92,6 @@ class Media:
         """Ends the reader process. Nothing is left behind; may be called twice."""
         self._asked = True
         self._child.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _frames(self, density: Density) -> Iterator[Frame]:
         if self.info.kind is Kind.AUDIO:
