@@ -53,6 +53,9 @@ class Diary:
             return
         try:
             if self._history is None:
+                # Not two imports of one module at a time: when the other fails, what it leaves is half a module.
+                if self._importing is not None:
+                    self._importing.join()
                 from fakelab.service.history import History
                 from fakelab.service.origin import who
 
