@@ -9,14 +9,13 @@ the founding transforms on what they cut, STEPS steps of 16 pictures, one proces
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from torchvision.transforms import v2
 from fakelab.data.manifest import Row, read_manifest, write_manifest
 from fakelab.data.prepare import Choices, prepare
 from fakelab.faces.find import finder_called
+from fakelab.training.curves import read_curves
 from fakelab.training.loop import TrainConfig, Trainer
 
 BATCH, MARGIN, SIZE = 16, 0.93, 224
@@ -95,8 +95,8 @@ def plainly_trained(folder: Path, steps: int) -> int:
     return steps * BATCH
 
 
-def killed_and_resumed(config: TrainConfig, folder: Path) -> tuple[float, int]:
-    """The largest difference of the loss curves of a run left alone and of one killed with -9, and at which step."""
+def killed_and_resumed(config: TrainConfig, folder: Path) -> float:
+    """The largest difference of the loss curves of a run left alone and of one killed with -9."""
     short = dataclasses.replace(config, steps=30, save_every=5)
     Trainer(short, folder / "whole", log=lambda line: None).run()
     told = ("store", "network", "init", "tune", "augment", "steps", "pairs", "save_every", "precision")
@@ -115,18 +115,9 @@ def killed_and_resumed(config: TrainConfig, folder: Path) -> tuple[float, int]:
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    one, other = (dict(losses(folder / name / "curves.csv")) for name in ("whole", "cut"))
+    one, other = (dict(read_curves(folder / name)["train_loss"]) for name in ("whole", "cut"))
     assert one.keys() == other.keys(), (one, other)
-    worst = max(one, key=lambda step: abs(one[step] - other[step]))
-    return abs(one[worst] - other[worst]), worst
-
-
-def losses(path: Path) -> Iterator[tuple[int, float]]:
-    """Step and loss of each row of a curve file."""
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["name"] == "train_loss":
-                yield int(row["step"]), float(row["value"])
+    return max(abs(one[step] - other[step]) for step in one)
 
 
 def main(manifest: Path, folder: Path, crops: int, steps: int) -> None:
@@ -159,7 +150,7 @@ def main(manifest: Path, folder: Path, crops: int, steps: int) -> None:
         beside = "" if other is None else f"{other[0]:.1f} ({other[1]:.0f} s)"
         ratio = "" if other is None else f"{rate / other[0]:.2f}"
         print(f"| {name} | {rate:.1f} ({seconds:.0f} s) | {beside} | {ratio} |")
-    difference, _ = killed_and_resumed(config, folder / "killed")
+    difference = killed_and_resumed(config, folder / "killed")
     print(f"\nKilled with -9 after 20 of 30 steps and resumed: the loss differs by {difference:.6f} at most.")
 
 

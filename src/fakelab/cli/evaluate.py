@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from fakelab.cli.terminal import bar, make_app, safe, warn
+from fakelab.cli.terminal import bar, make_app, one_of, safe, warn
 
 app = make_app("Measure a model on files whose truth is known.")
 
@@ -59,7 +59,7 @@ def evaluate(
     forgery and source (or the columns of --by) with intervals over files, and every file that failed. A LIST in which
     a person or an original is on both sides of a split is refused.
     """
-    from fakelab.errors import UsageError, unknown_name
+    from fakelab.errors import UsageError
     from fakelab.evaluation.report import BY, write_report
     from fakelab.evaluation.run import DETECTORS, read_list, read_results, run
     from fakelab.evaluation.tables import table
@@ -70,8 +70,8 @@ def evaluate(
         raise UsageError("the results have no place", "", "Give --out FILE, --report FOLDER, or both.")
     if report is None and (by or compare):
         raise UsageError("--by and --compare have no use here", "they are for the report", "Give --report FOLDER.")
-    if detector is not None and detector not in DETECTORS:
-        raise unknown_name("detector", detector, DETECTORS)
+    if detector is not None:
+        one_of("detector", detector, list(DETECTORS))
     rows = read_list(files, split)
     _refuse_unknown_columns(by or (), rows)
     # Read before the work of hours is done.
@@ -82,7 +82,6 @@ def evaluate(
     for note in notes:
         warn(note)
     out = out or Path(report or ".") / "results.jsonl"
-    choices: dict[str, Any] = {"detector": detector} if detector else {}
     with bar("Evaluating") as progress:
         results = run(
             rows,
@@ -92,7 +91,7 @@ def evaluate(
             model=model,
             voice_model=voice_model,
             finder=finder,
-            **choices,
+            detector=detector,
         )
     title = title or safe(files.stem) + (f", {split}" if split else "")
     print(table(title, results))
@@ -103,8 +102,6 @@ def evaluate(
 
 
 def _refuse_unknown_columns(columns: list[str] | tuple[()], rows: list[dict[str, str]]) -> None:
-    from fakelab.cli.terminal import one_of
-
     known = sorted({name for row in rows for name in row} | {"kind", "container"})
     for column in columns:
         one_of("column", column, known)

@@ -1,4 +1,4 @@
-"""Flags of the command line, made from the table of settings."""
+"""Flags of the command line: those of the table of settings, and others whose default stands in their help."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ def setting_flag(name: str, metavar: str | None = None) -> Any:
     row = table()[name]
     text = f"{row.help} [default: {row.default}; env: {row.variable}]"
     return typer.Option(row.flag, help=text, show_default=False, metavar=metavar)
+
+
+def flag(name: str, metavar: str, help_text: str) -> Any:
+    """A Typer option whose help says the default in its own words; an empty `metavar` is for one that is on or off."""
+    return typer.Option(name, metavar=metavar or None, help=help_text, show_default=False)
 
 
 def resolve(**flags: Any) -> Settings:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import typer
-
+from fakelab.cli.options import flag
 from fakelab.cli.terminal import bar, make_app, safe
 from fakelab.cli.train import log, require_extra
 from fakelab.errors import UsageError
@@ -14,33 +13,29 @@ from fakelab.errors import UsageError
 app = make_app("Search for the settings of a training (needs the extra 'train').")
 
 
-def _flag(name: str, metavar: str, help_text: str) -> Any:
-    return typer.Option(name, metavar=metavar, help=help_text, show_default=False)
-
-
 @app.command()
 def search(
-    out: Annotated[Path, _flag("--out", "FOLDER", "Folder of the search. One in it goes on where it was cut off.")],
-    store: Annotated[str | None, _flag("--store", "FOLDER", "Folder of the face store.")] = None,
+    out: Annotated[Path, flag("--out", "FOLDER", "Folder of the search. One in it goes on where it was cut off.")],
+    store: Annotated[str | None, flag("--store", "FOLDER", "Folder of the face store.")] = None,
     space: Annotated[
-        Path | None, _flag("--space", "FILE", "TOML file of fixed and drawn settings. [default: the space of 2020]")
+        Path | None, flag("--space", "FILE", "TOML file of fixed and drawn settings. [default: the space of 2020]")
     ] = None,
-    trials: Annotated[int | None, _flag("--trials", "N", "Configurations that are drawn. [default: 27]")] = None,
+    trials: Annotated[int | None, flag("--trials", "N", "Configurations that are drawn. [default: 27]")] = None,
     budgets: Annotated[
-        str | None, _flag("--budgets", "STEPS,...", "Steps of the rungs, rising. [default: 100,300,900]")
+        str | None, flag("--budgets", "STEPS,...", "Steps of the rungs, rising. [default: 100,300,900]")
     ] = None,
     keep: Annotated[
-        float | None, _flag("--keep", "SHARE", "Share of a rung's trials that goes on to the next. [default: 1/3]")
+        float | None, flag("--keep", "SHARE", "Share of a rung's trials that goes on to the next. [default: 1/3]")
     ] = None,
-    seed: Annotated[int, _flag("--seed", "N", "Seed of the trials and of each training. [default: 0]")] = 0,
-    twins: Annotated[str | None, _flag("--twins", "FOLDER", "Folder of the twins.")] = None,
-    network: Annotated[str | None, _flag("--network", "NAME", "Network of every trial.")] = None,
-    init: Annotated[str | None, _flag("--init", "START", "clip, imagenet, none or a file, for every trial.")] = None,
-    pairs: Annotated[int | None, _flag("--pairs", "N", "Pairs in a step, for every trial: then not drawn.")] = None,
+    seed: Annotated[int, flag("--seed", "N", "Seed of the trials and of each training. [default: 0]")] = 0,
+    twins: Annotated[str | None, flag("--twins", "FOLDER", "Folder of the twins.")] = None,
+    network: Annotated[str | None, flag("--network", "NAME", "Network of every trial.")] = None,
+    init: Annotated[str | None, flag("--init", "START", "clip, imagenet, none or a file, for every trial.")] = None,
+    pairs: Annotated[int | None, flag("--pairs", "N", "Pairs in a step, for every trial: then not drawn.")] = None,
     check_pairs: Annotated[
-        int | None, _flag("--check-pairs", "N", "Pairs of val that a trial is judged by. [default: 120]")
+        int | None, flag("--check-pairs", "N", "Pairs of val that a trial is judged by. [default: 120]")
     ] = None,
-    threads: Annotated[int | None, _flag("--threads", "N", "Processor threads. [default: all cores]")] = None,
+    threads: Annotated[int | None, flag("--threads", "N", "Processor threads. [default: all cores]")] = None,
 ) -> int:
     """Draw configurations, train each a little, and go on with the best on val: random search, successive halving.
 

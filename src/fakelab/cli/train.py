@@ -6,10 +6,9 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from fakelab.cli.options import flag
 from fakelab.cli.terminal import bar, make_app, safe
 from fakelab.errors import EnvironmentBrokenError, TrainingError, UsageError
 
@@ -20,88 +19,78 @@ app = make_app("Train a detector (needs the extra 'train').")
 NEEDS = ("torch", "timm", "safetensors", "sklearn")
 
 
-def _flag(name: str, metavar: str, help_text: str) -> Any:
-    return typer.Option(name, metavar=metavar or None, help=help_text, show_default=False)
-
-
 @app.command()
 def train(
-    out: Annotated[Path, _flag("--out", "FOLDER", "Folder of the run: checkpoint, curves. A run in it is resumed.")],
+    out: Annotated[Path, flag("--out", "FOLDER", "Folder of the run: checkpoint, curves. A run in it is resumed.")],
     config: Annotated[
-        Path | None, _flag("--config", "FILE", "TOML file with any of the settings; flags go before it.")
+        Path | None, flag("--config", "FILE", "TOML file with any of the settings; flags go before it.")
     ] = None,
     manifest: Annotated[
-        Path | None, _flag("--manifest", "FILE", "CSV of files: path, label, source, group, split. Builds the --store.")
+        Path | None, flag("--manifest", "FILE", "CSV of files: path, label, source, group, split. Builds the --store.")
     ] = None,
     mesh: Annotated[
-        Path | None, _flag("--mesh", "FILE", "face_landmark.tflite, for finer masks, while the store is built.")
+        Path | None, flag("--mesh", "FILE", "face_landmark.tflite, for finer masks, while the store is built.")
     ] = None,
     make_twins: Annotated[
-        Path | None, _flag("--make-twins", "FOLDER", "Folder of the TAEF2 files; makes twins of the store in --twins.")
+        Path | None, flag("--make-twins", "FOLDER", "Folder of the TAEF2 files; makes twins of the store in --twins.")
     ] = None,
-    store: Annotated[str | None, _flag("--store", "FOLDER", "Folder of the face store.")] = None,
-    twins: Annotated[
-        str | None, _flag("--twins", "FOLDER", "Folder of the twins; without it no twin is drawn.")
-    ] = None,
-    network: Annotated[str | None, _flag("--network", "NAME", "Network to train. [default: clip_vit_b16]")] = None,
+    store: Annotated[str | None, flag("--store", "FOLDER", "Folder of the face store.")] = None,
+    twins: Annotated[str | None, flag("--twins", "FOLDER", "Folder of the twins; without it no twin is drawn.")] = None,
+    network: Annotated[str | None, flag("--network", "NAME", "Network to train. [default: clip_vit_b16]")] = None,
     init: Annotated[
-        str | None, _flag("--init", "START", "clip, imagenet, none or a file. [default: what suits the network]")
+        str | None, flag("--init", "START", "clip, imagenet, none or a file. [default: what suits the network]")
     ] = None,
-    tune: Annotated[
-        str | None, _flag("--tune", "PART", "all, norms or head. [default: what suits the network]")
-    ] = None,
-    head: Annotated[str | None, _flag("--head", "NAME", "linear or hidden. [default: linear]")] = None,
-    dropout: Annotated[float | None, _flag("--dropout", "SHARE", "Dropout before the head. [default: 0]")] = None,
+    tune: Annotated[str | None, flag("--tune", "PART", "all, norms or head. [default: what suits the network]")] = None,
+    head: Annotated[str | None, flag("--head", "NAME", "linear or hidden. [default: linear]")] = None,
+    dropout: Annotated[float | None, flag("--dropout", "SHARE", "Dropout before the head. [default: 0]")] = None,
     augment: Annotated[
-        str | None, _flag("--augment", "NAME", "Law of degradation for both classes. [default: default]")
+        str | None, flag("--augment", "NAME", "Law of degradation for both classes. [default: default]")
     ] = None,
-    steps: Annotated[int | None, _flag("--steps", "N", "Steps of the whole run. [default: 900]")] = None,
+    steps: Annotated[int | None, flag("--steps", "N", "Steps of the whole run. [default: 900]")] = None,
     pairs: Annotated[
-        int | None, _flag("--pairs", "N", "Pairs of a real and a forged crop in a step. [default: 8]")
+        int | None, flag("--pairs", "N", "Pairs of a real and a forged crop in a step. [default: 8]")
     ] = None,
     learning_rate: Annotated[
-        float | None, _flag("--learning-rate", "RATE", "Highest learning rate. [default: 0.001]")
+        float | None, flag("--learning-rate", "RATE", "Highest learning rate. [default: 0.001]")
     ] = None,
     weight_decay: Annotated[
-        float | None, _flag("--weight-decay", "RATE", "Weight decay of AdamW. [default: 0.01]")
+        float | None, flag("--weight-decay", "RATE", "Weight decay of AdamW. [default: 0.01]")
     ] = None,
     warmup_steps: Annotated[
-        int | None, _flag("--warmup-steps", "N", "Steps of rising learning rate. [default: 60]")
+        int | None, flag("--warmup-steps", "N", "Steps of rising learning rate. [default: 60]")
     ] = None,
     label_smoothing: Annotated[
-        float | None, _flag("--label-smoothing", "SHARE", "Doubt in each label. [default: 0.03]")
+        float | None, flag("--label-smoothing", "SHARE", "Doubt in each label. [default: 0.03]")
     ] = None,
     ema: Annotated[
-        float | None, _flag("--ema", "SHARE", "Memory of the moving average that is kept. [default: 0.99]")
+        float | None, flag("--ema", "SHARE", "Memory of the moving average that is kept. [default: 0.99]")
     ] = None,
     patch_drop: Annotated[
         float | None,
-        _flag("--patch-drop", "SHARE", "Share of patches that a transformer is not shown in training. [default: 0]"),
+        flag("--patch-drop", "SHARE", "Share of patches that a transformer is not shown in training. [default: 0]"),
     ] = None,
     patch_loss: Annotated[
-        float | None, _flag("--patch-loss", "WEIGHT", "Weight of the heat map's loss. [default: 0.25]")
+        float | None, flag("--patch-loss", "WEIGHT", "Weight of the heat map's loss. [default: 0.25]")
     ] = None,
     real_spread: Annotated[
         float | None,
-        _flag("--real-spread", "WEIGHT", "Weight of the spread of genuine logits in a batch. [default: 0]"),
+        flag("--real-spread", "WEIGHT", "Weight of the spread of genuine logits in a batch. [default: 0]"),
     ] = None,
     given_weight: Annotated[
-        float | None, _flag("--given-weight", "WEIGHT", "Weight of forgeries that came with the data. [default: 0.6]")
+        float | None, flag("--given-weight", "WEIGHT", "Weight of forgeries that came with the data. [default: 0.6]")
     ] = None,
-    seed: Annotated[int | None, _flag("--seed", "N", "Seed of everything drawn. [default: 0]")] = None,
-    save_every: Annotated[
-        int | None, _flag("--save-every", "STEPS", "Steps between checkpoints. [default: 25]")
-    ] = None,
+    seed: Annotated[int | None, flag("--seed", "N", "Seed of everything drawn. [default: 0]")] = None,
+    save_every: Annotated[int | None, flag("--save-every", "STEPS", "Steps between checkpoints. [default: 25]")] = None,
     check_every: Annotated[
-        int | None, _flag("--check-every", "STEPS", "Steps between checks on val. [default: 100]")
+        int | None, flag("--check-every", "STEPS", "Steps between checks on val. [default: 100]")
     ] = None,
-    check_pairs: Annotated[int | None, _flag("--check-pairs", "N", "Pairs drawn for a check. [default: 120]")] = None,
-    threads: Annotated[int | None, _flag("--threads", "N", "Processor threads. [default: all cores]")] = None,
+    check_pairs: Annotated[int | None, flag("--check-pairs", "N", "Pairs drawn for a check. [default: 120]")] = None,
+    threads: Annotated[int | None, flag("--threads", "N", "Processor threads. [default: all cores]")] = None,
     precision: Annotated[
-        str | None, _flag("--precision", "NAME", "float32, bfloat16 or auto: the faster one here. [default: auto]")
+        str | None, flag("--precision", "NAME", "float32, bfloat16 or auto: the faster one here. [default: auto]")
     ] = None,
     fuse: Annotated[
-        bool | None, _flag("--fuse", "", "Fuse operations first: faster; needs a C++ compiler. [default: off]")
+        bool | None, flag("--fuse", "", "Fuse operations first: faster; needs a C++ compiler. [default: off]")
     ] = None,
 ) -> int:
     """Train a detector: build the face store and the twins where asked, then train, or go on where a run stopped.
