@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from fakelab.data.store import FaceStore
 from fakelab.errors import TrainingError
 from fakelab.training.augment import crop_inside, flip, jitter
+from fakelab.training.checkpoint import optimizer_tensors, restore_optimizer
 from fakelab.training.networks import FaceNet, backbone, make_network
 
 TEACHER = "efficientnet_lite0"
@@ -65,9 +65,11 @@ def distil(
 ) -> float:
     """Trains `student` on the store's train crops and writes its body to `out`, safetensors; returns the last loss.
 
-    The loss is the mean squared difference to the teacher's features, each scaled to variance 1 over the first batches:
+    The loss is the mean squared difference to the teacher's features, each scaled to variance 1 over the first batch:
     1 is what guessing their mean gives. A run that was cut off goes on from `out`.part, except for the order of crops.
     """
+    from safetensors.torch import load_file, save_file
+
     torch.manual_seed(seed)
     network = make_network(student, init="none").train()
     rows = np.flatnonzero((store.split == "train") & store.good())
@@ -76,38 +78,43 @@ def distil(
     project = nn.Conv2d(backbone(student).features, backbone(teacher.name).features, 1)
     parts = nn.ModuleDict({"body": network.body, "project": project})
     optimizer = torch.optim.AdamW(parts.parameters(), lr=learning_rate, weight_decay=0.01)
-    state: dict[str, Any] = {"step": 0, "mean": None, "std": None}
+    named = dict(parts.named_parameters())
+    step, scale = 0, dict[str, Tensor]()
     part = out.with_name(out.name + ".part")
     if part.is_file():
-        state = torch.load(part, weights_only=True)
-        parts.load_state_dict(state.pop("parts"))
-        optimizer.load_state_dict(state.pop("optimizer"))
-        log(f"resumed at step {state['step']}")
+        tensors = load_file(part)
+        parts.load_state_dict({k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")})
+        restore_optimizer(optimizer, named, tensors)
+        step, scale = int(tensors["at"].item()), {"mean": tensors["mean"], "std": tensors["std"]}
+        log(f"resumed at step {step}")
     losses: list[float] = []
-    for crops in _batches(store, rows, batch, seed + state["step"]):
-        if state["step"] >= steps:
+    for crops in _batches(store, rows, batch, seed + step):
+        if step >= steps:
             break
         with torch.inference_mode():
             wanted = teacher.body(_normal(crops, teacher.name)).clone()
-        if state["mean"] is None:
-            state["mean"] = wanted.mean((0, 2, 3), keepdim=True).clone()
-            state["std"] = wanted.std((0, 2, 3), keepdim=True).clone().clamp(min=1e-3)
-        wanted = ((wanted - state["mean"]) / state["std"]).clamp(-5, 5)
+        if not scale:
+            scale["mean"] = wanted.mean((0, 2, 3), keepdim=True).clone()
+            scale["std"] = wanted.std((0, 2, 3), keepdim=True).clone().clamp(min=1e-3)
+        wanted = ((wanted - scale["mean"]) / scale["std"]).clamp(-5, 5)
         found = project(network.body(_normal(crops, student)))
         loss = nn.functional.mse_loss(found, wanted)
         for group in optimizer.param_groups:
-            warm = min(1.0, (state["step"] + 1) / WARMUP)
-            group["lr"] = learning_rate * warm * 0.5 * (1 + math.cos(math.pi * state["step"] / steps))
+            warm = min(1.0, (step + 1) / WARMUP)
+            group["lr"] = learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parts.parameters(), 1.0)
         optimizer.step()
-        state["step"] += 1
+        step += 1
         losses.append(float(loss.item()))
-        if state["step"] % 20 == 0:
-            log(f"step {state['step']}/{steps}  loss {np.mean(losses[-20:]):.3f}")
-        if state["step"] % save_every == 0:
-            torch.save(state | {"parts": parts.state_dict(), "optimizer": optimizer.state_dict()}, part)
+        if step % 20 == 0:
+            log(f"step {step}/{steps}  loss {np.mean(losses[-20:]):.3f}")
+        if step % save_every == 0:
+            tensors = {f"net.{k}": v.contiguous() for k, v in parts.state_dict().items()}
+            tensors |= optimizer_tensors(optimizer, named) | scale | {"at": torch.tensor(step)}
+            save_file(tensors, part.with_name(part.name + ".new"))
+            part.with_name(part.name + ".new").replace(part)
     _write(network, out)
     part.unlink(missing_ok=True)
     return float(np.mean(losses[-50:])) if losses else float("nan")

@@ -27,6 +27,7 @@ from fakelab.data.store import FaceStore, open_store
 from fakelab.errors import TrainingError, unknown_name
 from fakelab.evaluation.metrics import auc
 from fakelab.training.augment import AUGMENTS
+from fakelab.training.checkpoint import optimizer_tensors, restore_optimizer
 from fakelab.training.curves import draw_curves, read_curves
 from fakelab.training.networks import FaceNet, backbone, bfloat16_pays, make_network, shorten_frozen, tuned_state
 from fakelab.training.pairs import KINDS, PairSource
@@ -294,9 +295,7 @@ class Trainer:
 
         tensors = {f"ema.{k}": v for k, v in self.ema.items()}
         tensors |= {f"net.{k}": v.detach().clone() for k, v in tuned_state(self.network).items()}
-        for name, parameter in self.tuned.items():
-            for key, value in self.optimizer.state[parameter].items():
-                tensors[f"opt.{key}.{name}"] = torch.as_tensor(value).clone()
+        tensors |= optimizer_tensors(self.optimizer, self.tuned)
         part = self.folder / "checkpoint.part"
         metadata = {"step": str(self.step), "config": json.dumps(asdict(self.config))}
         save_file(tensors, part, metadata=metadata | {"precision": "bfloat16" if self.short else "float32"})
@@ -322,11 +321,7 @@ class Trainer:
             raise TrainingError(f"the checkpoint in {self.folder} tunes other numbers", "", "Choose another --out.")
         self.network.load_state_dict(net, strict=False)
         self.ema = {k: tensors[f"ema.{k}"] for k in self.ema}
-        for name, parameter in self.tuned.items():
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            # What was never taught, as the map's head without its loss, has no state.
-            if f"opt.step.{name}" in tensors:
-                self.optimizer.state[parameter] = {key: tensors[f"opt.{key}.{name}"] for key in keys}
+        restore_optimizer(self.optimizer, self.tuned, tensors)
         self._forget_curves()
         mine = asdict(self.config).items()
         changed = [f"{key} {theirs.get(key)} -> {value}" for key, value in mine if theirs.get(key) != value]
