@@ -262,18 +262,13 @@ class Trainer:
         """Whether the frozen weights and the products are in bfloat16, as the folder's checkpoint was if undecided."""
         if self.config.precision != "auto":
             return self.config.precision == "bfloat16"
-        kept = self._kept("precision")
-        return bfloat16_pays() if kept is None else kept == "bfloat16"
-
-    def _kept(self, key: str) -> str | None:
-        """What the folder's checkpoint says of itself under this key, if there is one."""
         from safetensors import safe_open
 
-        path = self.folder / "checkpoint.safetensors"
-        if not path.is_file():
-            return None
-        with safe_open(path, "pt") as file:
-            return (file.metadata() or {}).get(key)
+        path, kept = self.folder / "checkpoint.safetensors", None
+        if path.is_file():
+            with safe_open(path, "pt") as file:
+                kept = (file.metadata() or {}).get("precision")
+        return bfloat16_pays() if kept is None else bool(kept == "bfloat16")
 
     # -- batches, checkpoints, curves --------------------------------------------------------------------------
 

@@ -113,11 +113,12 @@ def _hear(clip: Row, number: int, features: VoiceFeatures, twin: TwinMaker | Non
     except MediaError as error:
         heard.skipped.append((str(clip.path), str(error)))
         return
-    samples = np.zeros(0, np.float32) if window is None else levelled(window.samples)
-    heard_of = None if window is None else speech_in(window.samples).reason
-    if window is None or heard_of == "silence" or len(samples) < SHORTEST:
-        why = "no sound" if window is None else "silence, or less than half a second of sound"
-        heard.skipped.append((str(clip.path), why))
+    if window is None:
+        heard.skipped.append((str(clip.path), "no sound"))
+        return
+    samples = levelled(window.samples)
+    if speech_in(window.samples).reason == "silence" or len(samples) < SHORTEST:
+        heard.skipped.append((str(clip.path), "silence, or less than half a second of sound"))
         return
     made = [samples, degraded(samples, np.random.default_rng((seed, number, 1)))]
     if twin is not None and not clip.fake:
