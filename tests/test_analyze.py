@@ -179,6 +179,16 @@ def test_dlib_finds_the_face_too(tmp_path: Path) -> None:
     assert 190 <= largest.box[0] + largest.box[2] / 2 <= 260 and 90 <= largest.box[1] + largest.box[3] / 2 <= 170
 
 
+@pytest.mark.parametrize(
+    ("choice", "value", "flag"), [("model", "voice", "--voice-model"), ("voice_model", "tiny", "--model")]
+)
+def test_a_model_of_the_other_kind_is_told_before_the_file_is_read(
+    clip: Path, choice: str, value: str, flag: str
+) -> None:
+    with pytest.raises(UsageError, match=f"'{value}' cannot .*{flag}"):
+        analyze(clip, **{choice: value})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("choice", "value"), [("model", "tinny"), ("finder", "yunett")])
 def test_an_unknown_name_answers_with_the_nearest(clip: Path, choice: str, value: str) -> None:
     with pytest.raises(UnknownNameError, match=r"Did you mean '(tiny|yunet)'"):

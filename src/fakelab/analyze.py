@@ -74,11 +74,11 @@ def analyze(
     from fakelab.evidence import Examination
     from fakelab.faces.find import finder_called
     from fakelab.media import Limits, begin_media
-    from fakelab.models.card import model_folder
+    from fakelab.models.card import MODELS, VOICES, model_folder
 
     # Wrong names are told before a long file is read.
-    model_folder(chosen.model)
-    model_folder(chosen.voice_model)
+    model_folder(chosen.model, MODELS)
+    model_folder(chosen.voice_model, VOICES)
     finder_called(chosen.finder)
     limits = Limits(memory_mb=chosen.memory_mb, cpu_s=chosen.cpu_s, wall_s=chosen.wall_s, pixels=chosen.pixels)
     anchors = _anchors(chosen)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fakelab.errors import ModelError, unknown_name
+from fakelab.errors import ModelError, UsageError, unknown_name
 from fakelab.records import CropSpec, ModelCard
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -31,16 +31,25 @@ TOWER = "clip_tower"
 COLOUR_ORDER = "RGB"
 
 
-def model_folder(name: str) -> Path:
+def model_folder(name: str, table: dict[str, str] | None = None) -> Path:
     """Where the model called `name` lies: a row of the table, or the path of a folder that holds a card.
 
-    Raises UnknownNameError.
+    `table`, one of MODELS and VOICES, says which kind is wanted. Raises UnknownNameError; UsageError for the name of a
+    model of the other kind.
     """
+    if table is not None and name not in table and name in MODELS | VOICES:
+        is_voice = name in VOICES
+        raise UsageError(
+            f"{name!r} cannot look at faces" if is_voice else f"{name!r} cannot listen to voices",
+            f"it is a model of {'voices' if is_voice else 'faces'}",
+            f"Models of {'faces' if is_voice else 'voices'}: {', '.join(table)}."
+            + (" Voices are chosen by --voice-model." if is_voice else " Faces are looked at by --model."),
+        )
     if name in MODELS or name in VOICES:
         return WEIGHTS / name
     if (Path(name) / "card.json").is_file():
         return Path(name)
-    raise unknown_name("model", name, MODELS | VOICES)
+    raise unknown_name("model", name, MODELS | VOICES if table is None else table)
 
 
 def model_file(name: str, file: str) -> Path:
