@@ -106,6 +106,9 @@ def _pages(server: str, page: Page) -> dict[str, str]:
         "training": "/training",
         "settings": "/settings",
         "audit": "/audit",
+        "audit verified": "/audit?verify=true",
+        "api": "/api/docs",
+        "compare empty": "/compare",
         "help": "/help",
         "not there": "/runs/0000000000000000",
     }
@@ -136,7 +139,7 @@ def test_a_desks_day(server: str, browser: Browser, state: Any, tmp_path: Path) 
         assert ends and ends["y"] + ends["height"] < 900
 
         # Sought by a click into a lane, and by keys.
-        page.wait_for_function("document.getElementById('video').readyState >= 2")
+        page.wait_for_function("() => document.getElementById('video').readyState >= 2")
         lane = page.locator(".seekable svg.fl-chart").first
         box = lane.bounding_box()
         assert box

@@ -218,3 +218,27 @@ def test_a_viewer_sees_no_button_that_it_may_not_use(make_desk: Make, house: Hou
     refused = client.post(f"/runs/{run}/review", data={"csrf": csrf_of(client), "conclusion": "x"})
     assert refused.status_code == 403
     assert client.get("/audit").status_code == 403
+
+
+def test_the_page_of_the_rest_interface_names_every_operation(browser_like: TestClient) -> None:
+    document = browser_like.get("/api/openapi.json").json()
+    text = browser_like.get("/api/docs").text
+    for path, methods in document["paths"].items():
+        assert f"<code>{path}</code>" in text
+        for method in methods:
+            assert f">{method.upper()}</span> <code>{path}</code>" in text
+    for name in document["components"]["schemas"]:
+        assert f'id="shape-{name}"' in text
+    assert "Authorization: Bearer $KEY" in text
+    assert "<script" not in text
+
+
+def test_a_recording_has_an_audio_player_and_no_boxes(browser_like: TestClient, house: House, tmp_path: Path) -> None:
+    path = sound.save(tmp_path / "call.wav", sound.speech_like(9, seed=77))
+    with path.open("rb") as file:
+        answer = browser_like.post("/analyse", data={"csrf": csrf_of(browser_like)}, files={"file": ("call.wav", file)})
+    run = answer.headers["location"].removeprefix("/runs/")
+    wait_until(lambda: not house.jobs.get(run).open)
+    text = browser_like.get(f"/runs/{run}").text
+    assert '<audio id="video"' in text
+    assert "<video" not in text and "show-boxes" not in text and "show-heat" not in text

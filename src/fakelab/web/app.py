@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import fastapi_offline
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
@@ -26,6 +25,7 @@ from fakelab.web.house import House
 from fakelab.web.metrics import CONTENT_TYPE
 from fakelab.web.problems import add_handlers, bug_answer, problem
 from fakelab.web.render import STATIC, asset, page
+from fakelab.web.rest_page import operations_of, shapes_of
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
@@ -42,7 +42,6 @@ HEADERS = {
     "X-Robots-Tag": "noindex, nofollow",
 }
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
-_DOCS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
 MOST_BODY = 2 << 20
 STREAMED = ("/api/v1/analyses", "/analyse")
 """Bodies of any size are streamed to disk here, by handlers that count for themselves."""
@@ -93,8 +92,6 @@ def static_file(name: str) -> Path:
     """A file that pages load. Raises UnknownNameError."""
     if name == "report.css":
         return Path(reports.__file__).parent / "templates" / "report.css"
-    if name in _DOCS:
-        return Path(fastapi_offline.__file__).parent / "static" / name
     path = STATIC / name
     if "/" in name or name.startswith(".") or not path.is_file():
         raise unknown_name("file", name, [])
@@ -199,6 +196,13 @@ async def _metrics(request: Request) -> Response:
 
 
 async def _docs(request: Request) -> Response:
-    """The page of the REST interface, from this machine alone."""
+    """The page of the REST interface, made from its description."""
     await find_who(request)
-    return page(request, "api.html.j2")
+    document = request.app.openapi()
+    return page(
+        request,
+        "api.html.j2",
+        openapi=document["openapi"],
+        operations=operations_of(document, str(request.base_url).rstrip("/")),
+        shapes=shapes_of(document),
+    )

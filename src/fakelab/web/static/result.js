@@ -88,7 +88,7 @@ if (video) {
   const broken = () => { document.getElementById("unplayable").hidden = false; };
   video.addEventListener("error", broken);
   for (const source of video.querySelectorAll("source")) source.addEventListener("error", broken);
-  for (const box of ["show-boxes", "show-heat"]) document.getElementById(box).addEventListener("change", step);
+  for (const box of ["show-boxes", "show-heat"]) document.getElementById(box)?.addEventListener("change", step);
   for (const button of document.querySelectorAll(".seek")) {
     button.addEventListener("click", () => {
       seek(Number(button.dataset.at));
@@ -121,7 +121,7 @@ if (video) {
     Home: () => seek(0), End: () => seek(duration()),
     " ": () => (video.paused ? video.play() : video.pause()),
     s: () => player.dataset.strongest && seek(Number(player.dataset.strongest)),
-    b: () => document.getElementById("show-boxes").click(), h: () => document.getElementById("show-heat").click(),
+    b: () => document.getElementById("show-boxes")?.click(), h: () => document.getElementById("show-heat")?.click(),
   };
   player.addEventListener("keydown", (event) => {
     // The video's own controls keep their keys.
