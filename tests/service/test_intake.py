@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import sound_maker as sound
+from fakelab.analyze import model_row
 from fakelab.errors import (
     EnvironmentBrokenError,
     FakeLabError,
@@ -80,6 +82,41 @@ def test_the_recipe_foretold_is_the_one_of_the_document(intake: Intake, workshop
     document = intake.history.document(taken.id)
     settings = changed(intake.settings, finder="dlib", prior=0.25)
     assert recipe_of_document(document) == recipe_of_settings(document["file"]["sha256"], settings) != ""
+
+
+def test_a_recording_that_its_owner_has_an_answer_for_is_answered(
+    intake: Intake, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = sound.save(tmp_path / "a.wav", sound.speech_like(3.0))
+    taken = intake.take(_asked(recording), _copy(recording, "spool"))
+    assert workshop.analyse(taken.id, 1) == "done"
+    assert [each["name"] for each in intake.history.document(taken.id)["models"]] == ["voice"]
+    known = intake.take(_asked(recording), _copy(recording, "spool"))
+    assert known.known and known.id == taken.id
+    # Another model of voices under the same name is another question.
+    newer = model_row("voice") | {"sha256": "0" * 64}
+    monkeypatch.setattr("fakelab.service.recipe._row", lambda name: newer if name == "voice" else model_row(name))
+    assert intake.take(_asked(recording), _copy(recording, "spool")).fresh
+
+
+def test_every_model_asked_is_part_of_the_recipe_and_older_records_have_one() -> None:
+    def settings(**more: Any) -> dict[str, Any]:
+        return {"model": "tiny", "voice": True, "voice_model": "voice", **more}
+
+    def of(given: dict[str, Any], *models: dict[str, str]) -> str:
+        versions = {"fakelab": "0.1.0"}
+        return recipe_of_document({"file": {"sha256": "ab"}, "settings": given, "models": models, "versions": versions})
+
+    face, voice = model_row("tiny"), model_row("voice")
+    both = of(settings(), face, voice)
+    assert both == of(settings(), face) == of(settings(), voice), "a file that needs one of them only"
+    for changes in ({"sha256": "0" * 64}, {"version": "0"}):
+        assert both != of(settings(), face, voice | changes)
+        assert both != of(settings(), face | changes, voice)
+    unheard = of(settings(voice=False), face)
+    assert unheard == of(settings(voice=False), face, voice | {"sha256": "0" * 64})
+    assert of({"model": "tiny", "prior": 0.5}, face) not in ("", both), "made before there were models of voices"
+    assert of(settings(model="gone"), voice) == of({}) == ""
 
 
 def test_doing_a_step_twice_leaves_one_result(intake: Intake, workshop: Workshop, picture: Path) -> None:
