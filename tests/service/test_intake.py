@@ -21,6 +21,7 @@ from fakelab.errors import (
     UnsupportedMediaError,
     UsageError,
 )
+from fakelab.media.download import NotWantedError
 from fakelab.service.copies import prune_orphans
 from fakelab.service.engine import Engine, Order, StoppedError
 from fakelab.service.history import History
@@ -164,6 +165,54 @@ def test_the_machines_fault_is_not_the_files(intake: Intake, workshop: Workshop,
     workshop._answer = answer  # type: ignore[method-assign]
     assert workshop.analyse(taken.id, 1) == "done"
     assert workshop.analyse(taken.id, 1) == "done", "what was finished before a kill is told again, and not done again"
+
+
+def _slow_download(monkeypatch: pytest.MonkeyPatch, meanwhile: Any) -> None:
+    """Stands in for the downloader: it asks at once whether the file is still wanted, and once more `meanwhile`."""
+
+    def download(url: str, folder: Path, name: str, *, wanted: Any, **limits: Any) -> Path:
+        (folder / f"{name}.mp4.part").write_bytes(b"half of it")
+        assert wanted()
+        meanwhile()
+        if not wanted():
+            raise NotWantedError("the download was stopped")
+        raise AssertionError("still wanted")
+
+    monkeypatch.setattr("fakelab.media.download.download", download)
+
+
+def test_a_download_ends_with_its_analysis_that_is_cancelled(
+    intake: Intake, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = intake.take_link(Asked("", "d", "a", "url", url="https://a.example/clip.mp4"))
+    _slow_download(monkeypatch, lambda: intake.jobs.cancel(taken.id, actor="a"))
+    assert workshop.analyse(taken.id, 1) == "cancelled"
+    assert intake.jobs.get(taken.id).state == "cancelled"
+    assert not intake.history.media_of(taken.id).exists()
+
+
+def test_a_download_of_an_earlier_round_ends_too(
+    intake: Intake, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = intake.take_link(Asked("", "d", "a", "url", url="https://a.example/clip.mp4"))
+
+    def put_back() -> None:
+        intake.jobs.cancel(taken.id, actor="a")
+        intake.jobs.again(taken.id, actor="a")
+
+    _slow_download(monkeypatch, put_back)
+    assert workshop.analyse(taken.id, 1) == "cancelled"
+    assert intake.jobs.get(taken.id).state == "waiting"
+
+
+def test_a_server_that_stops_ends_its_downloads_and_begins_them_anew(
+    intake: Intake, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = intake.take_link(Asked("", "d", "a", "url", url="https://a.example/clip.mp4"))
+    _slow_download(monkeypatch, workshop.close)
+    with pytest.raises(StoppedError):
+        workshop.analyse(taken.id, 1)
+    assert intake.jobs.get(taken.id).open
 
 
 def test_choices_are_those_that_are_offered(intake: Intake, picture: Path) -> None:

@@ -42,6 +42,7 @@ LOCAL = "local"
 LARGEST = 2**31 - 1
 """What a number of a run or an event can be on every database."""
 _ID = re.compile(r"[0-9a-z]{4,16}")
+_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 
 
 class History:
@@ -72,7 +73,7 @@ class History:
             acquired=acquired,
             owner=owner,
             ended=rfc3339(datetime.now(UTC)),
-            place=_text(os.path.abspath(analysis.file.path)),
+            place=_text(_place(analysis.file.path)),
             phash=analysis.file.phash,
             artifacts=pictures(analysis) if keep_faces else {},
         )
@@ -81,8 +82,10 @@ class History:
         self, path: str | Path, error: FakeLabError, *, actor: str, acquired: str = "path", owner: str = LOCAL
     ) -> Run:
         """Keeps that a file could not be analysed, and why."""
-        doc = error_document(str(path), Path(path).name, error.code, error.what, error.why, error.do)
-        now, place = rfc3339(datetime.now(UTC)), os.path.abspath(path)
+        place = _place(str(path))
+        name = place if _ADDRESS.match(place) else Path(path).name
+        doc = error_document(str(path), name, error.code, error.what, error.why, error.do)
+        now = rfc3339(datetime.now(UTC))
         return self.add_document(doc, actor=actor, acquired=acquired, owner=owner, ended=now, place=_text(place))
 
     def add_document(
@@ -507,6 +510,11 @@ class History:
 
 def _reasons(doc: Mapping[str, Any]) -> list[str]:
     return [each["code"].replace("_", " ") for each in doc["verdict"]["reasons"]]
+
+
+def _place(path: str) -> str:
+    """The whole path of a file, or the address that led to it."""
+    return path if _ADDRESS.match(path) else os.path.abspath(path)
 
 
 def _text(path: str) -> str:
