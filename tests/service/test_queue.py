@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import fakelab.service.queue as queue
 from fakelab import analyze
@@ -62,9 +64,14 @@ def test_every_durable_step_is_described() -> None:
 
 def test_a_file_that_is_no_media_ends_before_a_model_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[str] = []
-    monkeypatch.setattr("fakelab.models.card.checked_onnx", loaded.append)
-    monkeypatch.setattr("fakelab.models.voice.load_voice", lambda name, **more: loaded.append(name))
+    module = importlib.import_module("fakelab.analyze")  # the package's own `analyze` is the function
+    for load in ("_model", "_voice"):
+        monkeypatch.setattr(module, load, lambda settings, load=load: loaded.append(load))
     (tmp_path / "a.mp4").write_text("no video at all")
     with pytest.raises(UnsupportedMediaError):
         analyze(tmp_path / "a.mp4", model="clip_face")
     assert loaded == []
+    # A photo without a face does ask for one: the stand-ins are in the way of every model.
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    analyze(tmp_path / "a.png", model="clip_face")
+    assert loaded == ["_model"]
