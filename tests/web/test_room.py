@@ -76,5 +76,7 @@ def test_a_request_that_does_not_fit_beside_the_others_is_refused(desk: Desk, di
     refused = desk.hand_in(photo_bytes(77_001), "a.jpg")
     assert refused.status_code == 413 and "others are sending" in refused.json()["detail"]
     assert desk.client.delete(begun.headers["location"]).status_code == 204
-    assert desk.hand_in(photo_bytes(77_001), "a.jpg").status_code == 202
+    taken = desk.hand_in(photo_bytes(77_001), "a.jpg")
+    assert taken.status_code == 202
+    assert desk.result(taken.json()["id"])["state"] == "done"
     assert desk.house.uploads.under_way() == others
