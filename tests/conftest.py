@@ -15,6 +15,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from needed import postgres_programs, pytest_report_header, pytest_runtest_makereport  # noqa: F401 (hooks)
+
 # A busy machine is no falsified property.
 hypothesis.settings.register_profile("fakelab", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("fakelab")
@@ -47,19 +49,10 @@ def no_settings_of_mine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytes
             monkeypatch.delenv(name)
 
 
-def _programs() -> Path | None:
-    """The folder of PostgreSQL's server programs, which Debian keeps off the PATH."""
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).parent
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: int(each.parent.name.split(".")[0]))
-    return folders[-1] if folders else None
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL server, up to the name of the database. It listens on a socket in a folder of its own."""
-    programs = _programs()
+    programs = postgres_programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     # Not under pytest's folder: a socket's path may have 107 bytes, and the server's account must reach it.

@@ -71,7 +71,7 @@ def analyze(
     tell = progress or (lambda stage, done, total: None)
     started, clock, timings = datetime.now(UTC), time.perf_counter(), dict[str, float]()
 
-    from fakelab.evidence import Examination
+    from fakelab.evidence import SEED, Examination
     from fakelab.faces.find import finder_called
     from fakelab.media import Limits, begin_media
     from fakelab.models.card import MODELS, VOICES, model_folder
@@ -124,6 +124,7 @@ def analyze(
         versions=versions(),
         warnings=tuple(warnings),
         evidence=evidence.checks,
+        seed=SEED,
     )
 
 
@@ -316,10 +317,16 @@ def _row_of(card: ModelCard) -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """FakeLab's version, Python's, and those of the libraries that can change a number."""
+    """FakeLab's version and commit, Python's version, and those of the libraries that can change a number."""
     from fakelab import __version__
+    from fakelab.commit import commit
 
-    found = {"fakelab": __version__, "python": platform.python_version(), "machine": platform.machine()}
+    found = {
+        "fakelab": __version__,
+        "commit": commit() or "unknown",
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
     for name in LIBRARIES:
         try:
             found[name] = importlib.metadata.version(name)

@@ -318,7 +318,9 @@ class Analysis:
     """Stage -> seconds."""
     settings: dict[str, Any]
     versions: dict[str, str]
-    """FakeLab and the libraries that can change a number."""
+    """FakeLab, its commit, and the libraries that can change a number."""
     warnings: tuple[str, ...] = ()
     evidence: tuple[Check, ...] = ()
     """What the checks that need no network found, in the order shown."""
+    seed: int | None = None
+    """What everything that was drawn at random began from; None in records of earlier versions."""

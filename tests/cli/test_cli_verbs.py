@@ -5,15 +5,21 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import tomllib
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+import analysis_maker as maker
+import fakelab.cli.doctor as doctor
 import fakelab.cli.train as train_verb
 from fakelab.cli import EXIT_CODES, VERBS, main
 from fakelab.cli.docs import PAGES, cli_page, settings_page, stale
 from fakelab.models.card import MODELS
+from fakelab.service.history import History
 from fakelab.settings import table
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +86,61 @@ def test_doctor_finds_what_is_broken(monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setitem(__import__("fakelab.cli.doctor", fromlist=["BASE"]).BASE, "no-such-package", "no_such_module")
     assert main(["doctor"]) == 4
     assert "BROKEN   no-such-package" in capsys.readouterr().out
+
+
+def test_doctor_knows_every_extra_that_people_install() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for extra, packages in project["optional-dependencies"].items():
+        if extra not in ("demo", "dev", "train"):
+            assert doctor.OPTIONAL[extra] == tuple(re.split(r"[<>=\[]", each)[0] for each in packages)
+    assert set(doctor.OPTIONAL) < set(project["optional-dependencies"])
+
+
+def _line(capsys: pytest.CaptureFixture[str], what: str) -> str:
+    """The state and the detail of one of doctor's lines."""
+    sheet = doctor._Sheet()
+    check = {"history": doctor._history, "room for files": doctor._room}[what]
+    sheet.check(what, check)
+    line = capsys.readouterr().out
+    assert line[9:].startswith(what)
+    return f"{line[:8].strip()}: {line[40:].strip()}"
+
+
+def test_doctor_looks_at_the_history_and_makes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "kept"
+    monkeypatch.setenv("FAKELAB_DATA_DIR", str(folder))
+    assert _line(capsys, "history") == f"ok: none yet; it will be in {folder}"
+    assert not folder.exists()
+    history = History(folder)
+    run = history.add(maker.two_people(), actor="cli")
+    history.note("cli", "viewed", run.id)
+    history.close()
+    assert _line(capsys, "history") == f"ok: 1 analyses, 2 events, in {folder}"
+    monkeypatch.setenv("FAKELAB_DATABASE", "postgresql://nobody@127.0.0.1:9/none")
+    state = _line(capsys, "history")
+    assert state.startswith("BROKEN") and "history" in state
+
+
+def test_doctor_says_how_much_room_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FAKELAB_DATA_DIR", str(tmp_path / "not" / "there" / "yet"))
+    asked: list[Path] = []
+
+    def usage(free: int) -> Any:
+        def disk_usage(path: Path) -> Any:
+            asked.append(path)
+            return SimpleNamespace(free=free)
+
+        return disk_usage
+
+    monkeypatch.setattr("shutil.disk_usage", usage(7 << 30))
+    assert _line(capsys, "room for files") == "ok: 7 GB free"
+    assert asked == [tmp_path], "the nearest folder that there is"
+    monkeypatch.setattr("shutil.disk_usage", usage(500 << 20))
+    assert _line(capsys, "room for files") == "BROKEN: the disk is nearly full: 500 MB are free. Delete old records."
 
 
 def test_train_has_a_flag_for_every_choice_but_the_tables() -> None:

@@ -4,16 +4,19 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import media_maker as maker
-from fakelab.errors import DamagedMediaError, UsageError
-from fakelab.media.download import check_address, download
-from fakelab.media.download_child import NotPublicError, _download, checked, is_public
+from fakelab.errors import DamagedMediaError, LimitError, UsageError
+from fakelab.media.download import NotWantedError, check_address, download
+from fakelab.media.download_child import NotPublicError, _download, _reason, checked, is_public
 
 
 @pytest.mark.parametrize(
@@ -105,6 +108,98 @@ def test_a_file_behind_a_link_is_saved_under_its_name(tmp_path: Path) -> None:
         server.shutdown()
     assert name == "abc.mp4"
     assert (tmp_path / "d" / name).read_bytes() == clip.read_bytes()
+
+
+@pytest.fixture
+def redirected(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
+    """The address of a server that leads elsewhere: to another of this machine, whose requests are written down."""
+    reached: list[str] = []
+
+    class Inner(QuietHandler):
+        def do_GET(self) -> None:
+            reached.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+    class Outer(QuietHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.1:{inner.server_address[1]}/clip.mp4")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Inner) as inner, ThreadingHTTPServer(("127.0.0.1", 0), Outer) as outer:
+        for each in (inner, outer):
+            threading.Thread(target=each.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{outer.server_address[1]}/clip.mp4", reached
+        for each in (inner, outer):
+            each.shutdown()
+
+
+OPEN_DOOR = """
+import json, sys
+order = json.loads(sys.stdin.buffer.readline())
+sys.path[:] = order["sys_path"]
+from fakelab.media import download_child as child
+public = child.is_public
+# One port of this machine stands in for the open internet; what it leads to does not.
+checked = child.checked
+child.checked = lambda address: address if address == ("127.0.0.1", {port}) else checked(address)
+child.main(order)
+"""
+
+
+def test_a_redirect_to_a_private_address_is_refused_when_connecting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redirected: tuple[str, list[str]]
+) -> None:
+    pytest.importorskip("yt_dlp", reason="the extra 'url' is not installed")
+    url, reached = redirected
+    monkeypatch.setattr("fakelab.media.download._BOOT", OPEN_DOOR.replace("{port}", url.split(":")[2].split("/")[0]))
+    with pytest.raises(DamagedMediaError, match=r"127.0.0.1 is not a public address"):
+        download(url, tmp_path / "d", "clip")
+    assert reached == []
+    assert list((tmp_path / "d").iterdir()) == []
+
+
+SLOW = "import sys, time; sys.stdin.buffer.readline(); print('begun', file=sys.stderr); time.sleep(120)"
+
+
+def test_a_download_ends_when_nobody_wants_it_any_more_and_at_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("yt_dlp", reason="the extra 'url' is not installed")
+    children: list[subprocess.Popen[bytes]] = []
+
+    class Seen(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **more: Any) -> None:
+            super().__init__(*arguments, **more)
+            children.append(self)
+
+    monkeypatch.setattr("fakelab.media.download._BOOT", SLOW)
+    monkeypatch.setattr("fakelab.media.download.subprocess.Popen", Seen)
+    answers = iter([True, False])
+    began = time.monotonic()
+    with pytest.raises(NotWantedError):
+        download("https://a.example/x", tmp_path, "x", wanted=lambda: next(answers))
+    with pytest.raises(LimitError, match=r"more than 0\.1 s"):
+        download("https://a.example/x", tmp_path, "x", wall_s=0.1)
+
+    def interrupted() -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        download("https://a.example/x", tmp_path, "x", wanted=interrupted)
+    assert time.monotonic() - began < 60
+    assert len(children) == 3 and all(each.returncode not in (None, 0) for each in children)
+
+
+def test_a_machine_without_a_network_is_told_as_such() -> None:
+    told = OSError("Unable to download webpage")
+    told.__cause__ = socket.gaierror(-3, "Temporary failure in name resolution")
+    assert "may be offline" in _reason(told)
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

@@ -259,6 +259,9 @@ def test_models_settings_versions_and_times_stand_in_the_appendix() -> None:
     appendix = text[text.index("Technical appendix") :]
     for said in ("ab" * 32, "clip_face 1.0", "frames_per_burst", "onnxruntime", "1.32.0", "1.91 s"):
         assert said in appendix
+    assert "seed" not in appendix, "a record of an earlier version has none"
+    seeded = read(replace(maker.two_people(), seed=1234567)).text
+    assert "seed" in seeded and "1234567" in seeded
 
 
 def test_what_describes_the_file_tells_no_path_and_no_clock() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import sound_maker as sound
+from fakelab.analyze import model_row
 from fakelab.errors import (
     EnvironmentBrokenError,
     FakeLabError,
@@ -19,6 +21,7 @@ from fakelab.errors import (
     UnsupportedMediaError,
     UsageError,
 )
+from fakelab.media.download import NotWantedError
 from fakelab.service.copies import prune_orphans
 from fakelab.service.engine import Engine, Order, StoppedError
 from fakelab.service.history import History
@@ -82,6 +85,41 @@ def test_the_recipe_foretold_is_the_one_of_the_document(intake: Intake, workshop
     assert recipe_of_document(document) == recipe_of_settings(document["file"]["sha256"], settings) != ""
 
 
+def test_a_recording_that_its_owner_has_an_answer_for_is_answered(
+    intake: Intake, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = sound.save(tmp_path / "a.wav", sound.speech_like(3.0))
+    taken = intake.take(_asked(recording), _copy(recording, "spool"))
+    assert workshop.analyse(taken.id, 1) == "done"
+    assert [each["name"] for each in intake.history.document(taken.id)["models"]] == ["voice"]
+    known = intake.take(_asked(recording), _copy(recording, "spool"))
+    assert known.known and known.id == taken.id
+    # Another model of voices under the same name is another question.
+    newer = model_row("voice") | {"sha256": "0" * 64}
+    monkeypatch.setattr("fakelab.service.recipe._row", lambda name: newer if name == "voice" else model_row(name))
+    assert intake.take(_asked(recording), _copy(recording, "spool")).fresh
+
+
+def test_every_model_asked_is_part_of_the_recipe_and_older_records_have_one() -> None:
+    def settings(**more: Any) -> dict[str, Any]:
+        return {"model": "tiny", "voice": True, "voice_model": "voice", **more}
+
+    def of(given: dict[str, Any], *models: dict[str, str]) -> str:
+        versions = {"fakelab": "0.1.0"}
+        return recipe_of_document({"file": {"sha256": "ab"}, "settings": given, "models": models, "versions": versions})
+
+    face, voice = model_row("tiny"), model_row("voice")
+    both = of(settings(), face, voice)
+    assert both == of(settings(), face) == of(settings(), voice), "a file that needs one of them only"
+    for changes in ({"sha256": "0" * 64}, {"version": "0"}):
+        assert both != of(settings(), face, voice | changes)
+        assert both != of(settings(), face | changes, voice)
+    unheard = of(settings(voice=False), face)
+    assert unheard == of(settings(voice=False), face, voice | {"sha256": "0" * 64})
+    assert of({"model": "tiny", "prior": 0.5}, face) not in ("", both), "made before there were models of voices"
+    assert of(settings(model="gone"), voice) == of({}) == ""
+
+
 def test_doing_a_step_twice_leaves_one_result(intake: Intake, workshop: Workshop, picture: Path) -> None:
     taken = intake.take(_asked(picture), _copy(picture, "spool"))
     # As when the process was killed between writing the run and marking the job.
@@ -127,6 +165,54 @@ def test_the_machines_fault_is_not_the_files(intake: Intake, workshop: Workshop,
     workshop._answer = answer  # type: ignore[method-assign]
     assert workshop.analyse(taken.id, 1) == "done"
     assert workshop.analyse(taken.id, 1) == "done", "what was finished before a kill is told again, and not done again"
+
+
+def _slow_download(monkeypatch: pytest.MonkeyPatch, meanwhile: Any) -> None:
+    """Stands in for the downloader: it asks at once whether the file is still wanted, and once more `meanwhile`."""
+
+    def download(url: str, folder: Path, name: str, *, wanted: Any, **limits: Any) -> Path:
+        (folder / f"{name}.mp4.part").write_bytes(b"half of it")
+        assert wanted()
+        meanwhile()
+        if not wanted():
+            raise NotWantedError("the download was stopped")
+        raise AssertionError("still wanted")
+
+    monkeypatch.setattr("fakelab.media.download.download", download)
+
+
+def test_a_download_ends_with_its_analysis_that_is_cancelled(
+    intake: Intake, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = intake.take_link(Asked("", "d", "a", "url", url="https://a.example/clip.mp4"))
+    _slow_download(monkeypatch, lambda: intake.jobs.cancel(taken.id, actor="a"))
+    assert workshop.analyse(taken.id, 1) == "cancelled"
+    assert intake.jobs.get(taken.id).state == "cancelled"
+    assert not intake.history.media_of(taken.id).exists()
+
+
+def test_a_download_of_an_earlier_round_ends_too(
+    intake: Intake, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = intake.take_link(Asked("", "d", "a", "url", url="https://a.example/clip.mp4"))
+
+    def put_back() -> None:
+        intake.jobs.cancel(taken.id, actor="a")
+        intake.jobs.again(taken.id, actor="a")
+
+    _slow_download(monkeypatch, put_back)
+    assert workshop.analyse(taken.id, 1) == "cancelled"
+    assert intake.jobs.get(taken.id).state == "waiting"
+
+
+def test_a_server_that_stops_ends_its_downloads_and_begins_them_anew(
+    intake: Intake, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = intake.take_link(Asked("", "d", "a", "url", url="https://a.example/clip.mp4"))
+    _slow_download(monkeypatch, workshop.close)
+    with pytest.raises(StoppedError):
+        workshop.analyse(taken.id, 1)
+    assert intake.jobs.get(taken.id).open
 
 
 def test_choices_are_those_that_are_offered(intake: Intake, picture: Path) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fakelab.errors import DeniedError
 from fakelab.service.history import History
 from fakelab.service.jobs import Asked, Job, Jobs
-from fakelab.service.webhooks import Webhooks, signed_headers, verify
+from fakelab.service.webhooks import Webhooks, is_repeated, signed_headers, verify
 
 
 class _Receiver(BaseHTTPRequestHandler):
@@ -81,6 +83,44 @@ def test_an_old_message_is_no_longer_believed(tmp_path: Path) -> None:
     assert not verify(secret, headers, b"{}")
     assert verify(secret, headers, b"{}", now=time.time() - 301)
     assert not verify(secret, headers | {"webhook-timestamp": "nonsense"}, b"{}")
+
+
+def test_a_replay_is_known_for_as_long_as_it_could_be_believed() -> None:
+    secret, seen, began = "whsec_" + "AAAA" * 10, dict[str, float](), 1_800_000_000
+
+    def status(message: str, at: int, now: float) -> bool | None:
+        """Whether it is acted on; None where it is not believed."""
+        headers = signed_headers(secret, message, at, b"{}")
+        return not is_repeated(headers, seen, now=now) if verify(secret, headers, b"{}", now=now) else None
+
+    assert status("msg_1", began, began + 1) is True
+    assert status("msg_1", began, began + 2) is False, "the same bytes again"
+    assert status("msg_1", began + 70, began + 71) is False, "sent once more by us"
+    assert status("msg_2", began, began + 299) is True
+    assert status("msg_1", began, began + 300) is False
+    assert status("msg_1", began, began + 301) is None, "too old to be believed"
+    assert status("msg_1", began + 70, began + 370) is False, "the later of the two can be believed till then"
+    assert status("msg_3", began + 400, began + 400) is True
+    assert set(seen) == {"msg_3"}, "what can no longer be believed is forgotten"
+
+
+def test_the_receiver_that_the_documentation_shows_refuses_replays_forgeries_and_old_ones() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "server.md").read_text(encoding="utf-8")
+    [code] = [each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "webhook-signature" in each]
+    shown: dict[str, Any] = {}
+    exec(compile(code, "docs/server.md", "exec"), shown)
+    secret, began, body = "whsec_" + "AAAA" * 10, 1_800_000_000, b'{"type": "analysis.done"}'
+    headers = signed_headers(secret, "msg_1", began, body)
+
+    def status(now: float = began, body: bytes = body, secret: str = secret, **changes: str) -> int:
+        sent = headers | {f"webhook-{name}": value for name, value in changes.items()}
+        return int(shown["status_for"](secret, sent, body, now))
+
+    assert status(body=body + b" ") == status(secret="whsec_BBBB") == status(id="msg_2") == status(signature="") == 401
+    assert status(now=began + 301) == status(timestamp="x") == 401
+    assert [status(), status(), status(now=began + 300)] == [200, 204, 204]
+    assert status(now=began + 301) == 401
+    assert len(shown["SEEN"]) == 1
 
 
 def test_it_is_sent_again_under_the_same_id_until_it_arrives(

@@ -1,21 +1,23 @@
-"""``fakelab analyze``: files and folders -> verdicts."""
+"""``fakelab analyze``: files, folders and links -> verdicts."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fakelab.cli.diary import Diary
-from fakelab.cli.inputs import Inputs, gather
+from fakelab.cli.inputs import Inputs, Link, Source, fetched, gather
 from fakelab.cli.options import resolve, setting_flag
 from fakelab.cli.outputs import Output
-from fakelab.cli.terminal import Run, bar, make_app, one_of, print_error, safe, score
+from fakelab.cli.terminal import Progress, Run, bar, make_app, one_of, print_error, safe, score
 from fakelab.errors import FakeLabError, MediaError
+from fakelab.records import Analysis
 from fakelab.settings import Settings
 
 FORMATS = ("text", "json", "jsonl", "html", "pdf", "zip")
@@ -31,7 +33,8 @@ def analyze(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE|FOLDER", help="Videos, photos, recordings, or folders of them (searched with all below)."
+            metavar="FILE|FOLDER|URL",
+            help="Videos, photos, recordings, folders of them (searched with all below), or links to them.",
         ),
     ],
     form: Annotated[
@@ -51,6 +54,14 @@ def analyze(
             help=f"End with exit code 1 when a file reaches this level or a worse one: {', '.join(FAIL_ON)}.",
         ),
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep",
+            metavar="FOLDER",
+            help="Keep what links lead to in this folder; else it is deleted after its turn.",
+        ),
+    ] = None,
     model: Annotated[str | None, setting_flag("model", "NAME")] = None,
     finder: Annotated[str | None, setting_flag("finder", "NAME")] = None,
     thorough: Annotated[bool | None, setting_flag("thorough")] = None,
@@ -65,7 +76,8 @@ def analyze(
     """Say how strong the evidence is that a face or a voice was manipulated.
 
     A folder is searched with all folders below it, and media are told by their first bytes, not by their names. A
-    file that cannot be analysed does not stop the others; all of them are listed at the end.
+    file that cannot be analysed does not stop the others; all of them are listed at the end. A link (http or https;
+    needs the extra 'url') is downloaded from public addresses alone, and its file deleted afterwards.
     """
     settings = resolve(
         model=model,
@@ -86,7 +98,7 @@ def analyze(
     inputs = gather(paths)
     single = len(paths) == 1 and not Path(paths[0]).is_dir()
     debug = isinstance(context.obj, Run) and context.obj.debug
-    return _Batch(settings, Output(form, out, single=single), fail_on, debug).run(inputs)
+    return _Batch(settings, Output(form, out, single=single), fail_on, debug, keep).run(inputs)
 
 
 def _refuse_unknown_names(settings: Settings) -> None:
@@ -102,12 +114,12 @@ def _refuse_unknown_names(settings: Settings) -> None:
 class _Batch:
     """One call: every file in turn, the bad ones kept for the end."""
 
-    def __init__(self, settings: Settings, output: Output, fail_on: str | None, debug: bool) -> None:
-        self.settings, self.output, self.fail_on, self.debug = settings, output, fail_on, debug
+    def __init__(self, settings: Settings, output: Output, fail_on: str | None, debug: bool, keep: Path | None) -> None:
+        self.settings, self.output, self.fail_on, self.debug, self.keep = settings, output, fail_on, debug, keep
         self.levels: Counter[str] = Counter()
-        self.bad: list[tuple[Path, FakeLabError]] = []
+        self.bad: list[tuple[Source, FakeLabError]] = []
         self.diary = Diary(settings)
-        self.silent: list[tuple[Path, str]] = []
+        self.silent: list[tuple[Source, str]] = []
         """Analysed, but with nothing in it that could be judged, and why."""
 
     def run(self, inputs: Inputs) -> int:
@@ -124,13 +136,11 @@ class _Batch:
             self._sum_up(inputs)
         return self._exit_code()
 
-    def _all(self, files: Sequence[Path], total: int) -> None:
+    def _all(self, files: Sequence[Source], total: int) -> None:
         for number, path in enumerate(files, start=1):
             self._one(path, f"{number}/{total} {path.name}" if total > 1 else path.name)
 
-    def _one(self, path: Path, title: str) -> None:
-        from fakelab.analyze import analyze as analyze_file
-
+    def _one(self, path: Source, title: str) -> None:
         try:
             with bar(title) as drawn:
 
@@ -139,7 +149,7 @@ class _Batch:
                         self.diary.prepare()
                     drawn(stage, done, total)
 
-                analysis = analyze_file(path, settings=self.settings, progress=progress)
+                analysis = self._analysis(path, progress)
         except MediaError as error:
             self._failed(path, error)
             return
@@ -158,7 +168,7 @@ class _Batch:
                 path, FakeLabError(f"'{path}' cannot be analysed", f"FakeLab has a bug: {words}", "Use --debug.")
             )
             return
-        self.diary.result(analysis)
+        self.diary.result(analysis, "url" if isinstance(path, Link) else "path")
         verdict = analysis.verdict
         self.levels[verdict.level.value] += 1
         if verdict.p_fake is None:
@@ -166,7 +176,20 @@ class _Batch:
         if self.output.result(path, analysis) is not None:
             print(f"{verdict.level.value:<20} {score(verdict.p_fake):>5}  {safe(str(path))}")
 
-    def _failed(self, path: Path, error: FakeLabError) -> None:
+    def _analysis(self, source: Source, progress: Progress) -> Analysis:
+        from fakelab.analyze import analyze as analyze_file
+
+        if isinstance(source, Path):
+            return analyze_file(source, settings=self.settings, progress=progress)
+        progress("fetch", 0, None)
+        with fetched(source, self.keep, self.settings.upload_mb << 20) as file:
+            analysis = analyze_file(file, settings=self.settings, progress=progress)
+        if self.keep is not None:
+            return analysis
+        # The file is gone: what leads to it is the link.
+        return replace(analysis, file=replace(analysis.file, path=source.url))
+
+    def _failed(self, path: Source, error: FakeLabError) -> None:
         self.bad.append((path, error))
         self.diary.failure(path, error)
         self.output.failure(path, error)

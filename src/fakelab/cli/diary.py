@@ -6,9 +6,9 @@ import importlib
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fakelab.cli.inputs import Link, Source
 from fakelab.cli.terminal import warn
 from fakelab.errors import FakeLabError
 from fakelab.records import Analysis
@@ -33,13 +33,15 @@ class Diary:
             self._importing = threading.Thread(target=_import_history, name="fakelab-history", daemon=True)
             self._importing.start()
 
-    def result(self, analysis: Analysis) -> None:
-        """Keeps an analysis."""
-        self._keep(lambda history: history.add(analysis, actor=self._actor, keep_faces=self.settings.keep_faces))
+    def result(self, analysis: Analysis, acquired: str = "path") -> None:
+        """Keeps an analysis, and how its file was acquired: `path` or `url`."""
+        faces = self.settings.keep_faces
+        self._keep(lambda history: history.add(analysis, actor=self._actor, acquired=acquired, keep_faces=faces))
 
-    def failure(self, path: Path, error: FakeLabError) -> None:
+    def failure(self, path: Source, error: FakeLabError) -> None:
         """Keeps that a file could not be analysed."""
-        self._keep(lambda history: history.add_failure(path, error, actor=self._actor))
+        acquired = "url" if isinstance(path, Link) else "path"
+        self._keep(lambda history: history.add_failure(str(path), error, actor=self._actor, acquired=acquired))
 
     def close(self) -> None:
         """Gives the history back."""

@@ -46,6 +46,7 @@ BASE: dict[str, str] = {
 OPTIONAL: dict[str, tuple[str, ...]] = {
     "train": ("torch", "torchvision", "timm", "onnx", "scikit-learn", "matplotlib"),
     "url": ("yt-dlp",),
+    "oidc": ("httpx", "joserfc"),
     "postgres": ("psycopg",),
 }
 """Extra -> its packages."""

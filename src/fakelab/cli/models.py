@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -67,6 +68,25 @@ def verify_models(
             print(f"{'ok     ' if ok else 'BROKEN '} {name:<14} {file}" + ("" if ok else f"  {safe(detail)}"))
             sound = sound and ok
     return 0 if sound else FakeLabError.exit_code
+
+
+@app.command("average")
+def average_models(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Folders of tunings of the shared tower.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the mean goes.")],
+) -> int:
+    """Write the mean of several tunings as a model of its own, not calibrated yet.
+
+    Runs that began at the same weights often make one model that is better than each, at the price of one.
+    """
+    from fakelab.training.average import average
+
+    average(folders, out)
+    print(
+        f"The mean of {len(folders)} models is in {out}. It gives no level of evidence yet: fakelab evaluate, then "
+        "fakelab calibrate."
+    )
+    return 0
 
 
 def _card_lines(card: ModelCard) -> Iterator[str]:

@@ -9,6 +9,7 @@ import tempfile
 import unicodedata
 from pathlib import Path
 
+from fakelab.cli.inputs import Source
 from fakelab.errors import EnvironmentBrokenError, FakeLabError, UsageError
 from fakelab.records import Analysis
 from fakelab.reports import BINARY_WRITERS, SUFFIXES, WRITERS
@@ -44,7 +45,7 @@ class Output:
                     f"the folder '{folder}' cannot be made", str(error.strerror), "Choose another --out."
                 ) from error
 
-    def result(self, path: Path, analysis: Analysis) -> Path | None:
+    def result(self, path: Source, analysis: Analysis) -> Path | None:
         """Writes one analysis; returns the report's path where there is a folder."""
         if self.form in BINARY_WRITERS:
             return self._put_bytes(path, analysis)
@@ -58,7 +59,7 @@ class Output:
             return write_text(analysis, colour=True, width=max(40, min(100, shutil.get_terminal_size().columns)))
         return WRITERS[self.form](analysis)
 
-    def failure(self, path: Path, error: FakeLabError) -> None:
+    def failure(self, path: Source, error: FakeLabError) -> None:
         """Writes that a file could not be analysed, in the formats that machines read."""
         if self.form in ("json", "jsonl"):
             from fakelab.reports.json_report import dumps, dumps_line, error_document
@@ -66,7 +67,7 @@ class Output:
             document = error_document(str(path), path.name, error.code, error.what, error.why, error.do)
             self._put(path, dumps(document) if self.form == "json" else dumps_line(document))
 
-    def _put(self, path: Path, text: str) -> Path | None:
+    def _put(self, path: Source, text: str) -> Path | None:
         self._count += 1
         if self.folder is None:
             if self.form == "text" and self._count > 1:
@@ -85,7 +86,7 @@ class Output:
             raise _unwritable(target, error) from error
         return target
 
-    def _put_bytes(self, path: Path, analysis: Analysis) -> Path | None:
+    def _put_bytes(self, path: Source, analysis: Analysis) -> Path | None:
         write = BINARY_WRITERS[self.form]
         if self.folder is None:
             # A ZIP is written by going back in it, which a pipe does not allow.
@@ -103,7 +104,7 @@ class Output:
             raise _unwritable(target, error) from error
         return target
 
-    def _name(self, path: Path) -> str:
+    def _name(self, path: Source) -> str:
         """A name for the report: the file's own, harmless, and unlike any before it in this run."""
         kept = "".join("_" if c in '/\\:*?"<>|' or not c.isprintable() else c for c in path.name).lstrip(".") or "file"
         kept = unicodedata.normalize("NFC", kept).encode()[:_MOST_BYTES].decode(errors="ignore")

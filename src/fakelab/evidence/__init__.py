@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fakelab.media import Limits, Opening
     from fakelab.media.probe import Hash
 
+SEED = 7
+"""Of OpenCV's generator when copied areas are tried, all that is ever drawn in an analysis."""
 MOST_WALL_S = 60.0
 """However long a film may be decoded: its tags are read in a moment."""
 

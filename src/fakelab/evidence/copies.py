@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fakelab.evidence import SEED
 from fakelab.evidence.blocks import Floats, luma
 from fakelab.records import Image
 
@@ -78,7 +79,7 @@ def _pairs(grey: NDArray[np.uint8]) -> tuple[Floats, Floats]:
 
 
 def _movement(starts: Floats, ends: Floats) -> tuple[NDArray[np.float64] | None, NDArray[np.bool_]]:
-    cv2.setRNGSeed(7)
+    cv2.setRNGSeed(SEED)
     found, inside = cv2.estimateAffinePartial2D(starts, ends, ransacReprojThreshold=2.0, maxIters=1000)
     none = np.zeros(len(starts), bool)
     if found is None or inside is None:

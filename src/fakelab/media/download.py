@@ -11,10 +11,12 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fakelab.errors import DamagedMediaError, EnvironmentBrokenError, LimitError, UsageError
+from fakelab.errors import DamagedMediaError, EnvironmentBrokenError, FakeLabError, LimitError, UsageError
 from fakelab.media.sandbox import import_path
 from fakelab.media.sniff import shown
 
@@ -24,6 +26,12 @@ _BOOT = (
 )
 _KEPT = ("PATH", "SYSTEMROOT", "SYSTEMDRIVE", "TEMP", "TMP", "TMPDIR", "HOME", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 """The only variables the child gets: none that names a proxy."""
+LOOK_S = 0.5
+"""How often it is asked whether the file is still wanted."""
+
+
+class NotWantedError(FakeLabError):
+    """Whoever wanted the file no longer does."""
 
 
 def check_address(url: str) -> str:
@@ -42,19 +50,34 @@ def check_address(url: str) -> str:
     return url.strip()
 
 
-def download(url: str, folder: Path, name: str, *, most_bytes: int = 2 << 30, wall_s: float = 900.0) -> Path:
-    """The file behind a public link, saved in `folder` as `name` with its own suffix.
-
-    Raises UsageError for an address that is none, EnvironmentBrokenError without yt-dlp, LimitError past `wall_s`, and
-    DamagedMediaError with the reason for everything else, private addresses among it.
-    """
-    address = check_address(url)
+def check_downloader() -> None:
+    """Raises EnvironmentBrokenError where links cannot be downloaded."""
     if importlib.util.find_spec("yt_dlp") is None:
         raise EnvironmentBrokenError(
             "links cannot be downloaded",
             "the package 'yt-dlp' is not installed",
             "Install it with: pip install 'fakelab-verify[url]'",
         )
+
+
+def download(
+    url: str,
+    folder: Path,
+    name: str,
+    *,
+    most_bytes: int = 2 << 30,
+    wall_s: float = 900.0,
+    wanted: Callable[[], bool] = lambda: True,
+) -> Path:
+    """The file behind a public link, saved in `folder` as `name` with its own suffix.
+
+    Raises UsageError for an address that is none, EnvironmentBrokenError without yt-dlp, LimitError past `wall_s`,
+    NotWantedError soon after `wanted` says so, and DamagedMediaError with the reason for everything else, private
+    addresses among it. What `wanted` itself raises comes through. A file that is not whole stays beside as
+    `.part`, from which the next try goes on.
+    """
+    address = check_address(url)
+    check_downloader()
     folder.mkdir(parents=True, exist_ok=True)
     order = {
         "url": address,
@@ -64,22 +87,40 @@ def download(url: str, folder: Path, name: str, *, most_bytes: int = 2 << 30, wa
         "sys_path": import_path(),
     }
     try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-c", _BOOT],
-            input=json.dumps(order).encode() + b"\n",
-            capture_output=True,
-            timeout=wall_s,
-            env={key: os.environ[key] for key in _KEPT if key in os.environ},
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
+        answer = _asked(order, time.monotonic() + wall_s, wanted)
+    except TimeoutError as error:
         raise LimitError(f"{shown(url)} cannot be downloaded", f"it took more than {wall_s:g} s") from error
-    answer = _answer(done.stdout)
     file = folder / str(answer.get("file", ""))
     if "file" in answer and file.parent == folder and file.is_file():
         return file
-    why = str(answer.get("error") or f"the downloader ended with code {done.returncode}")
+    why = str(answer.get("error") or f"the downloader ended with code {answer['code']}")
     raise DamagedMediaError(f"{shown(url)} cannot be downloaded", why, "Open the link in a browser to see what it is.")
+
+
+def _asked(order: dict[str, object], until: float, wanted: Callable[[], bool]) -> dict[str, object]:
+    """What the child answers, with its exit `code`. Raises TimeoutError, NotWantedError; then the child is gone."""
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", _BOOT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={key: os.environ[key] for key in _KEPT if key in os.environ},
+    ) as child:
+        said: bytes | None = json.dumps(order).encode() + b"\n"
+        try:
+            while True:
+                try:
+                    stdout, _ = child.communicate(said, timeout=LOOK_S)
+                    return _answer(stdout) | {"code": child.returncode}
+                except subprocess.TimeoutExpired:
+                    said = None  # it was sent
+                if not wanted():
+                    raise NotWantedError("the download was stopped", "its file is no longer wanted", "")
+                if time.monotonic() > until:
+                    raise TimeoutError
+        except BaseException:
+            child.kill()
+            raise
 
 
 def _answer(stdout: bytes) -> dict[str, object]:

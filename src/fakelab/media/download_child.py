@@ -115,5 +115,7 @@ def _reason(error: Exception) -> str:
     while inner is not None:
         if isinstance(inner, NotPublicError):
             return str(inner)
+        if isinstance(inner, socket.gaierror):
+            return "the name of its host cannot be found; this machine may be offline"
         inner = inner.__cause__ or inner.__context__
     return str(error).removeprefix("ERROR: ").split("; please report")[0][:300] or type(error).__name__

@@ -29,6 +29,8 @@ VOICES: dict[str, str] = {
 DEFAULT_VOICE = "voice"
 TOWER = "clip_tower"
 COLOUR_ORDER = "RGB"
+UNCALIBRATED: dict[str, Any] = {"strong": 1.1, "moderate": 1.1, "unsure": 0.0, "error_rates": {"all": "not measured"}}
+"""Lines that no probability reaches: an uncalibrated model answers `inconclusive`, never with evidence."""
 
 
 def model_folder(name: str, table: dict[str, str] | None = None) -> Path:

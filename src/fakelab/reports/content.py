@@ -113,6 +113,11 @@ def settings_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, shown(plain(value))) for name, value in settings.items()]
 
 
+def seed_rows(analysis: Analysis) -> list[tuple[str, str]]:
+    """The seed beside the settings, where the record has one."""
+    return [] if analysis.seed is None else [("seed", str(analysis.seed))]
+
+
 def timings_rows(analysis: Analysis) -> list[tuple[str, str]]:
     """The stages of the analysis with the seconds that each took."""
     return [(stage.replace("_", " ").removesuffix(" s"), f"{s:.2f} s") for stage, s in analysis.timings.items()]

@@ -123,7 +123,7 @@ def write_html(analysis: Analysis, record: Mapping[str, str] | None = None) -> s
         key=key_marks(),
         meanings=meanings(),
         record=list((record or {}).items()),
-        settings=content.settings_rows(analysis.settings),
+        settings=content.settings_rows(analysis.settings) + content.seed_rows(analysis),
         timings=content.timings_rows(analysis),
     )
     return page.rstrip() + "\n"

@@ -93,6 +93,7 @@ def document(analysis: Analysis) -> Document:
         "timings": {stage: _number(each) for stage, each in analysis.timings.items() if math.isfinite(each)},
         "started": rfc3339(analysis.started),
         "settings": plain(analysis.settings),
+        **({} if analysis.seed is None else {"seed": analysis.seed}),
         "versions": dict(analysis.versions),
         "warnings": list(analysis.warnings),
     }

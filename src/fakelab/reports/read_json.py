@@ -70,6 +70,7 @@ def read_document(doc: Doc, picture: Picture = lambda name: None) -> Analysis:
         settings=dict(doc["settings"]),
         versions=dict(doc["versions"]),
         warnings=tuple(doc["warnings"]),
+        seed=doc.get("seed"),
         evidence=tuple(_check(each, picture) for each in doc.get("evidence", ())),
     )
 

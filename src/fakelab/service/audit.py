@@ -12,8 +12,9 @@ from sqlalchemy.orm import undefer
 
 from fakelab.service.chain import first_break, sha256_of_json
 from fakelab.service.database import EventRow, RunRow
-from fakelab.service.history import History, event_of
+from fakelab.service.history import History
 from fakelab.service.runs import Soundness
+from fakelab.service.store import event_of
 
 
 def check(history: History) -> Soundness:

@@ -2,7 +2,8 @@
 
 The body is signed by HMAC-SHA256 in the way of the Standard Webhooks specification: the headers `webhook-id`,
 `webhook-timestamp` and `webhook-signature` (``v1,`` and the base64 of the HMAC over ``id.timestamp.body``). A receiver
-refuses a timestamp that is more than five minutes old and an id that it has seen: then nothing can be replayed.
+refuses a timestamp that is more than five minutes old, and does nothing for an id that it has seen: then nothing can be
+replayed (`verify`, `is_repeated`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import secrets
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 
 from fakelab.errors import DeniedError
@@ -121,13 +122,28 @@ def signed_headers(secret: str, message: str, timestamp: int, body: bytes) -> di
     }
 
 
-def verify(secret: str, headers: dict[str, str], body: bytes, *, now: float | None = None) -> bool:
-    """Whether a message is ours and at most five minutes old: what a receiver does, beside remembering ids."""
+def verify(secret: str, headers: Mapping[str, str], body: bytes, *, now: float | None = None) -> bool:
+    """Whether a message is ours and at most five minutes old; `is_repeated` says whether it came before."""
     timestamp = headers.get("webhook-timestamp", "")
     if not timestamp.isdigit() or abs((time.time() if now is None else now) - int(timestamp)) > FRESH_S:
         return False
     wanted = f"v1,{_signature(secret, headers.get('webhook-id', ''), timestamp, body)}"
     return any(hmac.compare_digest(wanted, each) for each in headers.get("webhook-signature", "").split())
+
+
+def is_repeated(headers: Mapping[str, str], seen: MutableMapping[str, float], *, now: float | None = None) -> bool:
+    """Whether a message that `verify` believed came before: it is answered as ever, and nothing is done for it.
+
+    `seen` (id -> Unix time until which it is remembered) is the receiver's, empty at first. An id stays in it for as
+    long as its message could be believed, and what is older is taken out.
+    """
+    moment = time.time() if now is None else now
+    for old in [each for each, until in seen.items() if until < moment]:
+        del seen[old]
+    message, until = headers["webhook-id"], float(headers["webhook-timestamp"]) + FRESH_S
+    known = message in seen
+    seen[message] = max(until, seen.get(message, until))
+    return known
 
 
 def _signature(secret: str, message: str, timestamp: str, body: bytes) -> str:

@@ -9,6 +9,8 @@ import hashlib
 import logging
 import os
 import queue
+import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from pathlib import Path
 from fakelab.errors import DamagedMediaError, EnvironmentBrokenError, FakeLabError
 from fakelab.reports.json_report import error_document, rfc3339
 from fakelab.service.copies import make_copies
-from fakelab.service.engine import Answer, Engine, EngineLostError, Order
+from fakelab.service.engine import Answer, Engine, EngineLostError, Order, StoppedError
 from fakelab.service.history import History
 from fakelab.service.jobs import DONE, FAILED, Job, Jobs
 from fakelab.service.recipe import recipe_of_document, recipe_of_settings
@@ -40,6 +42,7 @@ class Workshop:
     engines: int = 1
     _free: queue.SimpleQueue[Engine] = field(default_factory=queue.SimpleQueue)
     _all: list[Engine] = field(default_factory=list)
+    _stopping: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.jobs = Jobs(self.history)
@@ -49,7 +52,8 @@ class Workshop:
             self._free.put(engine)
 
     def close(self) -> None:
-        """Ends the engines, and with them what they are doing."""
+        """Ends the engines and downloads, and with them what they are doing."""
+        self._stopping.set()
         for engine in self._all:
             engine.stop()
 
@@ -135,12 +139,23 @@ class Workshop:
                 return engine.ask(order, tell)
 
     def _fetched(self, job: Job) -> Job:
-        from fakelab.media.download import download
+        from fakelab.media.download import NotWantedError, download
+
+        def wanted() -> bool:
+            if self._stopping.is_set():
+                raise StoppedError
+            return self._wanted(job.id, job.round) and self.jobs.progress(job.id, "fetch", 0, None)
 
         self.jobs.progress(job.id, "fetch", 0, None)
         folder = self.history.media_of(job.id)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        place = download(job.url, folder, "download", most_bytes=self.settings.upload_mb << 20)
+        try:
+            place = download(job.url, folder, "download", most_bytes=self.settings.upload_mb << 20, wanted=wanted)
+        except NotWantedError:
+            now = self.jobs.find(job.id)
+            if now is None or now.round == job.round:  # else it was put back, and goes on from what is here
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         with place.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         recipe = recipe_of_settings(digest, changed(self.settings, **job.choices))

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from fakelab.data.store import STORE_SPEC
 from fakelab.errors import TrainingError
-from fakelab.models.card import COLOUR_ORDER, TOWER, WEIGHTS, sha256_of, write_card
+from fakelab.models.card import COLOUR_ORDER, TOWER, UNCALIBRATED, WEIGHTS, sha256_of, write_card
 from fakelab.records import CropSpec, ModelCard
 from fakelab.training.export import write_onnx, write_tower, write_tuning
 from fakelab.training.loop import TrainConfig
@@ -24,8 +23,6 @@ from fakelab.training.networks import FaceNet, backbone, clip_tower_state, make_
 
 TOWER_FILE = f"{TOWER}/tower.onnx"
 CLIP_NETWORK = "clip_vit_b16"
-UNCALIBRATED: dict[str, Any] = {"strong": 1.1, "moderate": 1.1, "unsure": 0.0, "error_rates": {"all": "not measured"}}
-"""Lines that no probability reaches: an uncalibrated model answers `inconclusive`, never with evidence."""
 GATE = {
     "min_face_px": 32.0,
     "small_face_px": 48.0,

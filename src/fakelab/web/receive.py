@@ -52,38 +52,40 @@ async def received(
     file that is too large, UsageError for a body that cannot be read.
     """
     length = request.headers.get("content-length", "")
-    if length.isdigit():
-        uploads.check_size(int(length))
-    else:
-        uploads.check_size(0)
-    sink = _Sink(uploads, before_file)
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
-    try:
-        if kind == b"multipart/form-data":
-            boundary = options.get(b"boundary", b"")
-            if not boundary:
-                raise UsageError("the body cannot be read", "its Content-Type names no boundary", "")
-            parser = MultipartParser(boundary, sink.callbacks())
-            try:
+    with uploads.room_for(int(length) if length.isdigit() else 0) as came:
+        sink = _Sink(uploads, before_file)
+        kind, options = parse_options_header(request.headers.get("content-type", ""))
+        try:
+            if kind == b"multipart/form-data":
+                await _parts(request, options.get(b"boundary", b""), sink, came)
+            else:
+                before_file({})
+                sink.begin_file(_raw_name(request))
                 async for piece in gathered(request.stream()):
-                    await run_in_threadpool(parser.write, piece)
-                parser.finalize()
-            except FormParserError as error:
-                raise UsageError("the body cannot be read", "it is no multipart/form-data", "") from error
-            if sink.open_file:
-                raise UsageError("the body cannot be read", "it ends in the middle of a file", "Send it again.")
-        else:
-            before_file({})
-            sink.begin_file(_raw_name(request))
-            async for piece in gathered(request.stream()):
-                await run_in_threadpool(sink.file_data, piece)
-            sink.end_file()
-            if not sink.received.files[0].size:
-                sink.received.files[0].path.unlink(missing_ok=True)
-                sink.received.files.clear()
-        yield sink.received
-    finally:
-        sink.close()
+                    await run_in_threadpool(sink.file_data, piece)
+                    came(len(piece))
+                sink.end_file()
+                if not sink.received.files[0].size:
+                    sink.received.files[0].path.unlink(missing_ok=True)
+                    sink.received.files.clear()
+            yield sink.received
+        finally:
+            sink.close()
+
+
+async def _parts(request: Request, boundary: bytes | str, sink: _Sink, came: Callable[[int], None]) -> None:
+    if not boundary:
+        raise UsageError("the body cannot be read", "its Content-Type names no boundary", "")
+    parser = MultipartParser(boundary, sink.callbacks())
+    try:
+        async for piece in gathered(request.stream()):
+            await run_in_threadpool(parser.write, piece)
+            came(len(piece))
+        parser.finalize()
+    except FormParserError as error:
+        raise UsageError("the body cannot be read", "it is no multipart/form-data", "") from error
+    if sink.open_file:
+        raise UsageError("the body cannot be read", "it ends in the middle of a file", "Send it again.")
 
 
 def _raw_name(request: Request) -> str:

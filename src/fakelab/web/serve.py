@@ -6,6 +6,7 @@ import ipaddress
 import json
 import logging
 import sys
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -18,10 +19,16 @@ from fakelab.web.house import House, opened
 
 KEEP_ALIVE_S = 30
 GRACE_S = 10
+MOST_PLACES = 20
+"""Of an error in the log: the innermost calls."""
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object per line: time, level, logger, message, and the facts of a request."""
+    """One JSON object per line: time, level, logger, message, and the facts of a request.
+
+    An error is told by its kind and by where in the code it came from: its words, and the paths of a traceback, may
+    name files and people.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -31,8 +38,23 @@ class JsonLines(logging.Formatter):
             "message": record.getMessage(),
         } | getattr(record, "facts", {})
         if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
+            line["error"] = _where_from(record.exc_info[1])
         return json.dumps(line, ensure_ascii=False)
+
+
+def _where_from(error: BaseException | None) -> list[str]:
+    """An error and those that led to it, the first one last, each with the calls it came through, innermost last."""
+    told: list[str] = []
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        places = [
+            f"{frame.f_globals.get('__name__', '?')}:{line} {frame.f_code.co_name}"
+            for frame, line in traceback.walk_tb(error.__traceback__)
+        ]
+        told.append(f"{type(error).__name__}: {', '.join(places[-MOST_PLACES:]) or 'raised nowhere'}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return told
 
 
 def is_loopback(host: str) -> bool:

@@ -13,8 +13,9 @@ import contextlib
 import hashlib
 import json
 import shutil
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ PIECE = 1 << 20
 CHUNK_WAIT_S = 60.0
 """A client that sends nothing for so long is given up; it can resume."""
 KEPT_S = 2 * 24 * 3600.0
+RESERVED_S = 3600.0
+"""An upload that nobody adds to for so long no longer keeps room from others."""
 SPARE_BYTES = 1 << 30
 """Room that stays free on the disk."""
 
@@ -59,17 +62,22 @@ class Uploads:
 
     def __init__(self, folder: Path, most_bytes: int) -> None:
         self.folder, self.most_bytes = folder, most_bytes
+        self._coming: dict[str, int] = {}
+        """Bytes that are still to come of bodies under way."""
+        self._room = threading.RLock()
         self._hashes: dict[str, tuple[int, Any]] = {}
         self._writing: set[str] = set()
 
     def begin(self, name: str, size: int, owner: str) -> Upload:
         """Makes room for a file of this size. Raises LimitError where there is none."""
-        self.check_size(size)
         made = Upload(new_id(), owner, name, size, 0)
         folder = self._folder(made.id)
-        folder.mkdir(parents=True, mode=0o700)
-        (folder / "meta.json").write_text(json.dumps({"owner": owner, "name": name, "size": size}), encoding="utf-8")
-        self._data(made.id).touch(mode=0o600)
+        meta = json.dumps({"owner": owner, "name": name, "size": size})
+        with self._room:
+            self.check_size(size)
+            folder.mkdir(parents=True, mode=0o700)
+            (folder / "meta.json").write_text(meta, encoding="utf-8")
+            self._data(made.id).touch(mode=0o600)
         self._hashes[made.id] = (0, hashlib.sha256())
         return made
 
@@ -78,8 +86,44 @@ class Uploads:
         if size > self.most_bytes:
             raise LimitError("the file is too large", f"at most {self.most_bytes >> 20} MB are taken", "Cut it.")
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if shutil.disk_usage(self.folder).free < size + SPARE_BYTES:
+        free, coming = shutil.disk_usage(self.folder).free, self.under_way()
+        if free < size + SPARE_BYTES:
             raise LimitError("there is no room for the file", "the server's disk is full", "Delete old records.")
+        if free < size + SPARE_BYTES + coming:
+            raise LimitError(
+                "there is no room for the file",
+                f"the server's disk is full once the {max(1, coming >> 20)} MB are here that others are sending",
+                "Try again later, or delete old records.",
+            )
+
+    @contextlib.contextmanager
+    def room_for(self, size: int) -> Iterator[Callable[[int], None]]:
+        """Keeps room for the body of a request while it comes; what is given is told how many bytes came.
+
+        Raises LimitError where there is none.
+        """
+        key = new_id()
+        with self._room:
+            self.check_size(size)
+            self._coming[key] = size
+
+        def came(count: int) -> None:
+            self._coming[key] = max(0, self._coming[key] - count)
+
+        try:
+            yield came
+        finally:
+            del self._coming[key]
+
+    def under_way(self) -> int:
+        """How many announced bytes are still to come: of bodies, and of uploads that were added to within an hour."""
+        missing = sum(list(self._coming.values()))
+        for meta in self.folder.glob("*/meta.json"):
+            with contextlib.suppress(OSError, ValueError):  # taken away a moment ago
+                data = meta.with_name("data").stat()
+                if time.time() - data.st_mtime < RESERVED_S:
+                    missing += max(0, json.loads(meta.read_text(encoding="utf-8"))["size"] - data.st_size)
+        return missing
 
     def get(self, upload: str, owner: str) -> Upload:
         """How far an upload is. Raises UnknownNameError, also for somebody else's."""

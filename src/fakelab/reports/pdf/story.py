@@ -331,7 +331,7 @@ def _appendix(story: Story, analysis: Analysis, seal: Mapping[str, str] | None) 
             story.pairs((LEVEL_WORDS[level], f"from {words.percent(line)}") for level, line in lines.items())
     columns: list[list[Part]] = []
     for title, rows in (
-        ("Settings", content.settings_rows(analysis.settings)),
+        ("Settings", content.settings_rows(analysis.settings) + content.seed_rows(analysis)),
         ("Versions", list(analysis.versions.items())),
         ("Time taken", content.timings_rows(analysis)),
     ):
