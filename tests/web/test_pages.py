@@ -229,7 +229,7 @@ def test_the_page_of_the_rest_interface_names_every_operation(browser_like: Test
             assert f">{method.upper()}</span> <code>{path}</code>" in text
     for name in document["components"]["schemas"]:
         assert f'id="shape-{name}"' in text
-    assert "Authorization: Bearer $KEY" in text
+    assert "Authorization: Bearer $KEY" in text and "-F file=@clip.mp4" in text
     assert "<script" not in text
 
 

@@ -177,7 +177,8 @@ def _curl(method: str, path: str, parameters: tuple[Field, ...], body: Mapping[s
     parts = ["curl", "--head" if method == "head" else f"-X {method.upper()}" if method != "get" else ""]
     parts.append('-H "Authorization: Bearer $KEY"')
     parts += [f"-H '{each.name}: {each.name.upper()}'" for each in parameters if each.place == "header" and each.needed]
-    media = next(iter(body.get("content", {})), "")
+    offered = body.get("content", {})
+    media = "multipart/form-data" if "multipart/form-data" in offered else next(iter(offered), "")
     if media == "application/json":
         parts += ["-H 'Content-Type: application/json'", f"-d '{_sample(body['content'][media].get('schema', {}))}'"]
     elif media == "multipart/form-data":
