@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 import xml.etree.ElementTree as ET
 
 import pytest
 
 import analysis_maker as maker
-from fakelab.records import Level, TimeRange
-from fakelab.reports import charts
+from fakelab.records import Level, Reason, TimeRange, WindowScore
+from fakelab.reports import charts, content
 
 LINES = {Level.MODERATE: 0.6, Level.STRONG: 0.9}
 
@@ -19,7 +20,9 @@ def test_every_drawing_is_well_formed() -> None:
         charts.lane(person, 42.5, {}, "b", label="<b> & \u202e"),
         charts.axis(42.5),
         charts.key_hatch("k"),
+        charts.key_unjudged("k"),
         charts.key_presence(),
+        charts.lane(person, 42.5, LINES, "c", "Voice", True, [(TimeRange(2, 5), "<noise> & no voice")]),
         charts.face_map([person], 1920, 1080, "m"),
         *map(charts.level_mark, Level),
         *map(charts.key_mark, Level),
@@ -78,3 +81,26 @@ def test_the_axis_has_few_round_ticks(duration_s: float, last: str) -> None:
     labels = re.findall(r">([\d:.]+)</text>", charts.axis(duration_s))
     assert 2 <= len(labels) <= 7
     assert labels[-1] == last
+
+
+def _window(start_s: float, end_s: float, logit: float | None, why: str = "There is silence.") -> WindowScore:
+    if logit is not None:
+        return WindowScore(start_s, end_s, Level.NONE_FOUND, logit, 0.2)
+    return WindowScore(start_s, end_s, Level.NOT_ANALYSABLE, None, None, (Reason("sound_silence", why),))
+
+
+def test_what_no_judged_window_covers_is_striped_with_its_reason() -> None:
+    quiet = [_window(4, 8, None), _window(6, 10, None), _window(8, 12, None), _window(10, 14, None, "There is noise.")]
+    finding = dataclasses.replace(
+        maker.two_people().findings[0],
+        windows=(_window(0, 4, -1.0), _window(2, 6, -1.0), *quiet, _window(12, 16, -1.0)),
+    )
+    stretches = content.unjudged(finding)
+    assert [(each.start_s, each.end_s, why) for each, why in stretches] == [(6, 12, "There is silence.")], (
+        "from the end of judged speech on; the windows' overlap belongs to the first, and none is left for the noise"
+    )
+    drawing = charts.lane(finding.people[1], 16, LINES, "v", "Voice", True, stretches)
+    (rect,) = [each for each in ET.fromstring(drawing).iter() if each.get("class") == "fl-unjudged"]
+    assert (rect.get("x"), rect.get("width")) == ("37.50%", "37.50%")
+    assert "There is silence." in "".join(rect.itertext())
+    assert content.unjudged(dataclasses.replace(finding, windows=(_window(0, 4, -1.0),))) == []

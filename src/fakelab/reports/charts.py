@@ -2,7 +2,8 @@
 
 Horizontal places are percentages and vertical ones pixels, so that a lane stretches to any width while its type,
 strokes and marks keep their size. Attributes give a plain look of their own; the classes let a page restyle them.
-No drawing relies on colour: levels differ by the shape of their mark, suspicious stretches are hatched.
+No drawing relies on colour: levels differ by the shape of their mark, suspicious stretches are hatched, and what could
+not be judged is striped.
 """
 
 from __future__ import annotations
@@ -38,13 +39,15 @@ def lane(
     key: str,
     label: str | None = None,
     voice: bool = False,
+    unjudged: Sequence[tuple[TimeRange, str]] = (),
 ) -> str:
     """One person over the length of the file: marks and line of p_fake, presence below, suspicious stretches hatched.
 
     A mark is the mean of the faces of one moment, the bar through it runs from their lowest to their highest.
     `lines` are the scores at which levels begin, drawn as bands; without them, plain quarter lines are drawn.
-    `key` makes the identifiers unique on a page; `voice` says that the marks are stretches of speech. Faces whose time
-    or score is no number are left out.
+    `key` makes the identifiers unique on a page; `voice` says that the marks are stretches of speech. `unjudged` are
+    stretches that could not be judged, each with its reason: striped, and told on hovering. Faces whose time or score
+    is no number are left out.
     """
     name = label or f"Person {person.person}"
     faces = [face for face in person.faces if math.isfinite(face.time_s) and math.isfinite(face.p_fake)]
@@ -52,6 +55,9 @@ def lane(
     hatch = f"hatch-{key}"
     parts = [_hatch_pattern(hatch)]
     parts += _bands(lines)
+    if unjudged:
+        parts.append(_stripe_pattern(f"stripe-{key}"))
+        parts += [_unjudged(stretch, why, duration_s, f"stripe-{key}") for stretch, why in unjudged]
     for stretch in person.suspicious:
         parts.append(_stretch(stretch, duration_s, hatch))
     for first, last in bursts:
@@ -99,6 +105,15 @@ def key_hatch(key: str) -> str:
         f'<svg class="fl-key" width="28" height="16" {_HIDDEN}>{_hatch_pattern(f"hatch-{key}")}'
         '<rect class="fl-suspicious" x="1" y="1" width="26" height="14"'
         f' fill="url(#hatch-{key})" stroke="#8a4b08"/></svg>'
+    )
+
+
+def key_unjudged(key: str) -> str:
+    """A sample of the stripes over what could not be judged, for a legend."""
+    return (
+        f'<svg class="fl-key" width="28" height="16" {_HIDDEN}>{_stripe_pattern(f"stripe-{key}")}'
+        '<rect class="fl-unjudged" x="1" y="1" width="26" height="14"'
+        f' fill="url(#stripe-{key})" stroke="#767676"/></svg>'
     )
 
 
@@ -233,6 +248,15 @@ def _stretch(stretch: TimeRange, duration_s: float, hatch: str) -> str:
     )
 
 
+def _unjudged(stretch: TimeRange, why: str, duration_s: float, stripe: str) -> str:
+    start, end = percent_of(stretch.start_s, duration_s), percent_of(stretch.end_s, duration_s)
+    said = escape(words.safe(f"{words.span(stretch.start_s, stretch.end_s)}: {why or 'not judged'}"))
+    return (
+        f'<rect class="fl-unjudged" x="{start:.2f}%" width="{end - start:.2f}%" y="1" height="{_BOTTOM_PX - 1}"'
+        f' fill="url(#{stripe})" stroke="#767676" stroke-dasharray="2 3"><title>{said}</title></rect>'
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """Faces so close in time that they share a mark."""
@@ -285,6 +309,14 @@ def _hatch_pattern(name: str) -> str:
     return (
         f'<defs><pattern id="{name}" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
         '<line class="fl-hatch" x1="0" x2="0" y1="0" y2="6" stroke="#8a4b08" stroke-width="1.6"/></pattern></defs>'
+    )
+
+
+def _stripe_pattern(name: str) -> str:
+    """Level and grey, where the hatching of suspicious stretches leans: not told apart by colour alone."""
+    return (
+        f'<defs><pattern id="{name}" width="8" height="6" patternUnits="userSpaceOnUse">'
+        '<line class="fl-stripe" x1="0" x2="8" y1="3" y2="3" stroke="#767676" stroke-width="1"/></pattern></defs>'
     )
 
 

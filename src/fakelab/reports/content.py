@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fakelab.records import Analysis, FaceScore, Finding, Kind, MediaInfo, PersonScore, Reason
+from fakelab.records import Analysis, FaceScore, Finding, Kind, MediaInfo, PersonScore, Reason, TimeRange
 from fakelab.reports import words
 
 REASONS_SHOWN = 3
@@ -80,6 +80,28 @@ def voice_lane(finding: Finding) -> PersonScore | None:
     )
     mean = sum(each.logit for each in marks) / len(marks)
     return PersonScore(1, mean, finding.p_fake or 0.0, finding.level, finding.reasons, marks, finding.suspicious)
+
+
+def unjudged(finding: Finding) -> list[tuple[TimeRange, str]]:
+    """The stretches of sound that no judged window covers, in time order, each with the sentence that says why."""
+    judged = [(each.start_s, each.end_s) for each in finding.windows if each.p_fake is not None]
+    found: list[tuple[TimeRange, str]] = []
+    for each in finding.windows:
+        if each.p_fake is not None:
+            continue
+        start_s = max([each.start_s, *(end for start, end in judged if start <= each.start_s < end)])
+        end_s = min([each.end_s, *(start for start, end in judged if start < each.end_s <= end)])
+        if end_s <= start_s:
+            continue
+        why = each.reasons[0].text if each.reasons else ""
+        if found and start_s <= found[-1][0].end_s and why == found[-1][1]:
+            found[-1] = (TimeRange(found[-1][0].start_s, max(end_s, found[-1][0].end_s)), why)
+        else:
+            # Windows overlap: what two of them share belongs to the first.
+            start_s = max(start_s, found[-1][0].end_s) if found else start_s
+            if end_s > start_s:
+                found.append((TimeRange(start_s, end_s), why))
+    return found
 
 
 def most_suspicious(faces: Sequence[FaceScore], at_most: int) -> list[FaceScore]:

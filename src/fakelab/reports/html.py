@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fakelab.records import LEVEL_WORDS, Analysis, Check, FaceScore, Finding, Kind, Level, PersonScore
+from fakelab.records import LEVEL_WORDS, Analysis, Check, FaceScore, Finding, Kind, Level, PersonScore, TimeRange
 from fakelab.reports import charts, content, words
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ def key_marks() -> dict[str, Any]:
         "diamond": _markup(charts.key_mark(Level.MODERATE)),
         "triangle": _markup(charts.key_mark(Level.STRONG)),
         "hatch": _markup(charts.key_hatch("key")),
+        "unjudged": _markup(charts.key_unjudged("key")),
         "presence": _markup(charts.key_presence()),
     }
 
@@ -231,7 +232,7 @@ def _finding_view(finding: Finding, analysis: Analysis, key: str, pictures: Pict
         for place, person in enumerate(ordered)
     )
     if (voice := content.voice_lane(finding)) is not None:
-        views, open_count = (_voice_view(voice, lines, duration_s, key),), 1
+        views, open_count = (_voice_view(voice, content.unjudged(finding), lines, duration_s, key),), 1
     rest = ordered[open_count:]
     note = words.others(rest) if rest else ""
     rows = _rows(ordered) if duration_s else []
@@ -285,7 +286,14 @@ def _person_view(
     )
 
 
-def _voice_view(voice: PersonScore, lines: Mapping[Level, float], duration_s: float, key: str) -> PersonView:
+def _voice_view(
+    voice: PersonScore,
+    unjudged: Sequence[tuple[TimeRange, str]],
+    lines: Mapping[Level, float],
+    duration_s: float,
+    key: str,
+) -> PersonView:
+    lane = charts.lane(voice, duration_s, lines, f"{key}-voice", "Voice", True, unjudged) if duration_s else ""
     return PersonView(
         number=0,
         name="Voice",
@@ -295,7 +303,7 @@ def _voice_view(voice: PersonScore, lines: Mapping[Level, float], duration_s: fl
         seen=words.span(voice.faces[0].time_s, voice.faces[-1].time_s) if duration_s else "",
         suspicious=words.spans(voice.suspicious),
         reasons=(),
-        lane=_markup(charts.lane(voice, duration_s, lines, f"{key}-voice", "Voice", voice=True)) if duration_s else "",
+        lane=_markup(lane),
         thumbnail=None,
         faces=(),
     )
