@@ -14,15 +14,22 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import BrowserContext, sync_playwright
 
 from demo import SEED, film, forge, portrait
 
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
+import sound_maker
+
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 LONG = "a clip that was forwarded in a chat group so often that its name has grown to two hundred characters " * 2
 WIDTH_PX = 1200
+SCHEMES: tuple[tuple[Literal["light", "dark"], str], ...] = (("light", ""), ("dark", "-dark"))
+WHOLE = ("result", "result-recording")
 
 
 @contextmanager
@@ -49,15 +56,15 @@ def served(folder: Path) -> Iterator[str]:
         server.wait(30)
 
 
-def shoot(context: BrowserContext, base: str, address: str, name: str) -> None:
-    """One picture, as WebP."""
+def shoot(context: BrowserContext, base: str, address: str, name: str, *, whole: bool = False) -> None:
+    """One picture, as WebP: what stands above the fold, or the whole page."""
     page = context.new_page()
     page.goto(base + address)
     page.wait_for_timeout(800)
     png = IMAGES / f"{name}.png"
-    page.screenshot(path=png)
+    page.screenshot(path=png, full_page=whole)
     with Image.open(png) as picture:
-        picture.thumbnail((WIDTH_PX, WIDTH_PX * 3))
+        picture.thumbnail((WIDTH_PX, WIDTH_PX * 10))
         picture.save(IMAGES / f"{name}.webp", quality=80, method=6)
     png.unlink()
     page.close()
@@ -81,6 +88,10 @@ def main() -> None:
     long_name.write_bytes(long_name.read_bytes() + b"\0\0\0\x08free")
     broken = folder / "broken.mp4"
     broken.write_bytes(b"no video at all " * 50)
+    photo, call = folder / "portrait.jpg", folder / "call.wav"
+    Image.fromarray(forge(portrait(), SEED)).save(photo, quality=92)
+    quiet = np.zeros(8 * sound_maker.RATE, np.float32)
+    sound_maker.save(call, np.concatenate([sound_maker.speech_like(9), quiet, sound_maker.speech_like(7, seed=2)]))
     state = Path(tempfile.gettempdir()) / "fakelab-shots.json"
     with served(folder) as address, sync_playwright() as playwright:
         base = address.partition("/enter")[0]
@@ -91,14 +102,23 @@ def main() -> None:
         page = first.new_page()
         page.goto(address)
         page.close()
-        shoot(first, base, "/", "analyse-empty")
-        shoot(first, base, "/history", "history-empty")
         first.storage_state(path=state)
         first.close()
+        stranger = browser.new_context(viewport={"width": 1440, "height": 900})
+        shoot(stranger, base, "/", "not-signed-in")
+        stranger.close()
+        empty = {"analyse-empty": "/", "history-empty": "/history", "compare-empty": "/compare"}
+        for scheme, ending in SCHEMES:
+            context = browser.new_context(
+                storage_state=state, viewport={"width": 1440, "height": 900}, color_scheme=scheme
+            )
+            for name, where in empty.items():
+                shoot(context, base, where, name + ending)
+            context.close()
         signed_in = browser.new_context(storage_state=state)
         page = signed_in.new_page()
         page.goto(base)
-        files = [real, forged, long_name, broken]
+        files = [real, forged, long_name, broken, photo, call]
         page.set_input_files("#files", [str(each) for each in files])
         page.wait_for_function(
             "n => document.querySelectorAll('.job[data-state=done], .job[data-state=failed]').length === n",
@@ -113,6 +133,8 @@ def main() -> None:
             "result-genuine": next(href for name, href in rows if name == real.name),
             "result-long-name": next(href for name, href in rows if name.startswith(LONG[:20])),
             "result-failed": named[broken.name],
+            "result-photo": named[photo.name],
+            "result-recording": named[call.name],
         }
         a, b = (runs[each].rsplit("/", 1)[1] for each in ("result-genuine", "result"))
         pages = {
@@ -129,12 +151,14 @@ def main() -> None:
             "api": "/api/docs",
             "error": "/runs/0000000000000000",
         }
-        for scheme in ("light", "dark"):
+        for scheme, ending in SCHEMES:
             context = browser.new_context(
                 storage_state=state, viewport={"width": 1440, "height": 900}, color_scheme=scheme
             )
             for name, where in pages.items():
-                shoot(context, base, where, name if scheme == "light" else f"{name}-dark")
+                shoot(context, base, where, name + ending)
+            for name in WHOLE:
+                shoot(context, base, pages[name], f"{name}-whole{ending}", whole=True)
             context.close()
         phone = browser.new_context(storage_state=state, viewport={"width": 390, "height": 844})
         for name in ("analyse", "result", "history"):

@@ -220,6 +220,23 @@ def test_a_viewer_sees_no_button_that_it_may_not_use(make_desk: Make, house: Hou
     assert client.get("/audit").status_code == 403
 
 
+def test_the_link_of_a_failed_one_is_fetched_again_as_an_analysis_of_its_own(
+    browser_like: TestClient, house: House
+) -> None:
+    token = csrf_of(browser_like)
+    link = "http://127.0.0.1:9/clip.mp4"  # refused: a private address
+    form = {name: (None, value) for name, value in {"csrf": token, "url": link}.items()}
+    first = browser_like.post("/analyse", files=form).headers["location"].removeprefix("/runs/")
+    wait_until(lambda: house.jobs.get(first).state == "failed")
+    assert f'action="/runs/{first}/retry"' in browser_like.get(f"/runs/{first}").text
+    assert browser_like.post(f"/runs/{first}/retry", data={"csrf": "forged"}).status_code == 403
+    before = house.history.get(first)
+    second = browser_like.post(f"/runs/{first}/retry", data={"csrf": token}).headers["location"].removeprefix("/runs/")
+    assert second != first and house.jobs.get(second).url == link
+    wait_until(lambda: not house.jobs.get(second).open)
+    assert house.history.get(first) == before, "the record of the failure stands as it was"
+
+
 def test_the_page_of_the_rest_interface_names_every_operation(browser_like: TestClient) -> None:
     document = browser_like.get("/api/openapi.json").json()
     text = browser_like.get("/api/docs").text

@@ -95,8 +95,12 @@ def cancel(request: Request, run: str, form: Asked) -> Response:
 
 @router.post("/runs/{run}/retry")
 def retry(request: Request, run: str, form: Asked) -> Response:
-    """Puts a cancelled one back."""
+    """Puts a cancelled one back; the link of a failed one becomes an analysis of its own, for no record is replaced."""
     house = house_of(request)
+    job = house.jobs.get(run, owner=form.who.desk)
+    if job.state == FAILED and job.url:
+        taken = take_link(house, form.who, job.url, job.choices, webhook=job.webhook)
+        return to(f"/runs/{taken.id}")
     house.queue.put(house.jobs.again(run, owner=form.who.desk, actor=form.who.name))
     return to(f"/runs/{run}")
 
