@@ -60,6 +60,8 @@ def shoot(context: BrowserContext, base: str, address: str, name: str, *, whole:
     """One picture, as WebP: what stands above the fold, or the whole page."""
     page = context.new_page()
     page.goto(base + address)
+    # Pictures below the fold load when they are scrolled to, which a picture of the whole page does not do.
+    page.evaluate("() => { for (const each of document.images) each.loading = 'eager'; }")
     page.wait_for_timeout(800)
     png = IMAGES / f"{name}.png"
     page.screenshot(path=png, full_page=whole)
