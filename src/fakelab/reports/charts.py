@@ -9,7 +9,7 @@ not be judged is striped.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
@@ -101,19 +101,18 @@ def key_mark(level: Level) -> str:
 
 def key_hatch(key: str) -> str:
     """A sample of the hatching of suspicious stretches, for a legend."""
-    return (
-        f'<svg class="fl-key" width="28" height="16" {_HIDDEN}>{_hatch_pattern(f"hatch-{key}")}'
-        '<rect class="fl-suspicious" x="1" y="1" width="26" height="14"'
-        f' fill="url(#hatch-{key})" stroke="#8a4b08"/></svg>'
-    )
+    return _key_stretch("fl-suspicious", f"hatch-{key}", _hatch_pattern, "#8a4b08")
 
 
 def key_unjudged(key: str) -> str:
     """A sample of the stripes over what could not be judged, for a legend."""
+    return _key_stretch("fl-unjudged", f"stripe-{key}", _stripe_pattern, "#767676")
+
+
+def _key_stretch(css: str, name: str, pattern: Callable[[str], str], colour: str) -> str:
     return (
-        f'<svg class="fl-key" width="28" height="16" {_HIDDEN}>{_stripe_pattern(f"stripe-{key}")}'
-        '<rect class="fl-unjudged" x="1" y="1" width="26" height="14"'
-        f' fill="url(#stripe-{key})" stroke="#767676"/></svg>'
+        f'<svg class="fl-key" width="28" height="16" {_HIDDEN}>{pattern(name)}'
+        f'<rect class="{css}" x="1" y="1" width="26" height="14" fill="url(#{name})" stroke="{colour}"/></svg>'
     )
 
 
