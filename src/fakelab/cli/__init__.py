@@ -36,6 +36,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "models": ("fakelab.cli.models", "List the models, show a model's card, check the weights."),
     "data": ("fakelab.cli.data", "Make data sets: list files with labels, join, split, cut faces, count."),
     "train": ("fakelab.cli.train", "Train a detector (needs the extra 'train')."),
+    "distil": ("fakelab.cli.distil", "Give a network a start for training (needs the extra 'train')."),
     "train-voice": ("fakelab.cli.train_voice", "Train a model of voices (needs the extra 'train')."),
     "search": ("fakelab.cli.search", "Search for the settings of a training (needs the extra 'train')."),
     "evaluate": ("fakelab.cli.evaluate", "Measure a model on files whose truth is known."),

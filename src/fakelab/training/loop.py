@@ -31,6 +31,7 @@ from fakelab.training.checkpoint import optimizer_tensors, restore_optimizer
 from fakelab.training.curves import draw_curves, read_curves
 from fakelab.training.networks import FaceNet, backbone, bfloat16_pays, make_network, shorten_frozen, tuned_state
 from fakelab.training.pairs import KINDS, PairSource
+from fakelab.training.schedule import rate_share
 
 Log = Callable[[str], None]
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -180,7 +181,7 @@ class Trainer:
     def _learn(self, pictures: Tensor, masks: Tensor, labels: Tensor, weights: Tensor) -> float:
         config = self.config
         for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * self._schedule()
+            group["lr"] = config.learning_rate * rate_share(self.step, config.steps, config.warmup_steps)
         # Dropout must not depend on where a run was resumed.
         torch.manual_seed(config.seed * 1_000_003 + self.step)
         self.network.train()
@@ -202,14 +203,6 @@ class Trainer:
             else:
                 value.copy_(state[name])
         return float(loss.item())
-
-    def _schedule(self) -> float:
-        """Linear warm-up, then a cosine to zero."""
-        config = self.config
-        if self.step < config.warmup_steps:
-            return (self.step + 1) / config.warmup_steps
-        share = (self.step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
     def val_auc(self) -> float:
         """Val AUC of the EMA as it is now, to five places: from the curves, or checked now. NaN without val rows."""
@@ -273,7 +266,8 @@ class Trainer:
     # -- batches, checkpoints, curves --------------------------------------------------------------------------
 
     def _normal(self, pictures: Tensor) -> Tensor:
-        return (pictures - self.mean) / self.std
+        # Colours side by side: convolutions are a sixth faster so, and what they give keeps the layout.
+        return ((pictures - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def _batches(self, last: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         loader: Any = torch.utils.data.DataLoader(
