@@ -45,6 +45,18 @@ def test_cancelled_jobs_stop_and_come_back_in_a_new_round(jobs: Jobs) -> None:
         jobs.again(job.id, actor="anna")
 
 
+def test_old_cancelled_ones_are_taken_away_with_their_files_and_the_log_says_so(jobs: Jobs) -> None:
+    kept, old = jobs.add(_asked()), jobs.add(_asked())
+    folder = jobs.history.media_of(old.id)
+    folder.mkdir(parents=True)
+    ended = jobs.cancel(old.id, actor="ada").ended
+    assert jobs.prune_cancelled(ended, actor="retention") == 0, "it ended then, not before"
+    assert jobs.prune_cancelled(ended + "~", actor="retention") == 1
+    assert jobs.find(old.id) is None and not folder.exists() and jobs.get(kept.id).open
+    last = jobs.history.events(old.id)[-1]
+    assert (last.actor, last.action) == ("retention", "deleted") and "cancelled before" in last.detail["why"]
+
+
 def test_a_file_that_kills_its_worker_each_time_is_given_up(jobs: Jobs) -> None:
     job = jobs.add(_asked())
     for _ in range(MOST_ATTEMPTS):

@@ -259,13 +259,14 @@ class Jobs:
         self.history.note(actor, "retried", job, name=found.name)
         return self.get(job)
 
-    def prune_cancelled(self, before: str) -> int:
-        """Takes away cancelled jobs, with their files, that ended before this time; how many."""
+    def prune_cancelled(self, before: str, *, actor: str) -> int:
+        """Takes away cancelled jobs, with their files, that ended before this time; how many. Each is in the log."""
         query = select(JobRow.id).where(JobRow.state == CANCELLED, JobRow.ended < before)
         with self.history.reading() as session:
             old = list(session.scalars(query))
         for each in old:
             self.forget(each)
+            self.history.note(actor, "deleted", each, why=f"retention: cancelled before {before}")
         return len(old)
 
     def forget(self, job: str) -> None:

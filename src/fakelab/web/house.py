@@ -71,7 +71,7 @@ class House:
         if not days:
             return
         before = rfc3339(datetime.now(UTC) - timedelta(days=days))
-        count = self.history.prune(before, actor="retention") + self.jobs.prune_cancelled(before)
+        count = self.history.prune(before, actor="retention") + self.jobs.prune_cancelled(before, actor="retention")
         if count:
             log.info("retention: %d records deleted", count)
 
