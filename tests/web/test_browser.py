@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from browser_maker import LONG, chromium, needs_chromium, page_of, violations
+from playwright.sync_api import Browser, Page, expect
 from web_maker import Served, make_clip, photo_bytes
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-LONG = "a name of two hundred characters " * 6 + ".mp4"
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: apt-get install chromium)")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +25,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -58,25 +45,6 @@ def state(server: str, browser: Browser, tmp_path_factory: pytest.TempPathFactor
     kept = context.storage_state()
     context.close()
     return kept
-
-
-@contextlib.contextmanager
-def _page(browser: Browser, state: Any, **options: Any) -> Iterator[Page]:
-    context: BrowserContext = browser.new_context(storage_state=state, **options)
-    page = context.new_page()
-    faults: list[str] = []
-    foreign: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
-    page.on("request", lambda request: foreign.append(request.url) if not _own(request.url) else None)
-    yield page
-    context.close()
-    assert not faults, faults
-    assert not foreign, foreign
-
-
-def _own(url: str) -> bool:
-    return url.startswith(("http://127.0.0.1:", "blob:", "data:"))
 
 
 def _base(server: str) -> str:
@@ -117,7 +85,7 @@ def _pages(server: str, page: Page) -> dict[str, str]:
 def test_a_desks_day(server: str, browser: Browser, state: Any, tmp_path: Path) -> None:
     base = _base(server)
     clip = make_clip(tmp_path / "interview.mp4", seconds=3, shade=200)
-    with _page(browser, state, viewport={"width": 1440, "height": 900}, accept_downloads=True) as page:
+    with page_of(browser, state, viewport={"width": 1440, "height": 900}, accept_downloads=True) as page:
         # A file dropped on the page is sent, followed and judged.
         page.goto(base)
         data = page.evaluate_handle(
@@ -224,16 +192,14 @@ def test_axe_finds_nothing_on_any_page(server: str, browser: Browser, state: Any
             page.goto(_base(server) + address)
             for details in page.locator("details").all():
                 details.evaluate("each => { each.open = true; }")
-            violations = Axe().run(page).response["violations"]
-            if violations:
-                told = [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in violations]
+            if told := violations(page):
                 found[f"{name} {size[0]}"] = told
         context.close()
     assert not found, found
 
 
 def test_nothing_scrolls_sideways_on_a_phone(server: str, browser: Browser, state: Any) -> None:
-    with _page(browser, state, viewport={"width": 390, "height": 844}) as page:
+    with page_of(browser, state, viewport={"width": 390, "height": 844}) as page:
         pages = _pages(server, page)
         del pages["not there"]  # its answer is an error, which the console tells
         for name, address in pages.items():
@@ -242,15 +208,14 @@ def test_nothing_scrolls_sideways_on_a_phone(server: str, browser: Browser, stat
 
 
 def test_right_to_left(server: str, browser: Browser, state: Any) -> None:
-    with _page(browser, state) as page:
+    with page_of(browser, state) as page:
         page.goto(_base(server))
         page.select_option("#language", "ar")
         page.get_by_role("button", name="Change").click()
         page.wait_for_selector('html[dir="rtl"]')
         brand, nav = page.locator(".brand").bounding_box(), page.locator("nav").bounding_box()
         assert brand and nav and brand["x"] > nav["x"]
-        violations = Axe().run(page).response["violations"]
-        assert not violations
+        assert not violations(page)
         page.goto(_base(server) + _pages(server, page)["video"])
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
