@@ -6,14 +6,14 @@ import dataclasses
 import importlib.metadata
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from fakelab.errors import UsageError
-from fakelab.records import Analysis, Finding, Kind, Level, MediaInfo, ModelCard, Progress
+from fakelab.records import Analysis, Check, Finding, Kind, Level, MediaInfo, ModelCard, Progress
 from fakelab.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def analyze(
     every_s: float | None = None,
     prior: float | None = None,
     stability: bool | None = None,
+    lip_sync: bool | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
@@ -52,8 +53,8 @@ def analyze(
     `model`, `voice_model` and `finder` are names of tables, a model may be a folder with a card, too; `thorough` looks
     every 2 s of a video, `every_s` as often as it says; `prior` is the share of manipulated files expected among those
     analysed (default .5), which moves `p_fake` and never the level; `stability` asks again on degraded faces, and a
-    verdict that flips is inconclusive. What is not given comes from `settings`, or from the environment and the
-    defaults.
+    verdict that flips is inconclusive; `lip_sync` compares lips with the sound of a video, a check that stands in no
+    verdict. What is not given comes from `settings`, or from the environment and the defaults.
 
     Raises NotFoundError, UnsupportedMediaError, DamagedMediaError, LimitError for the file, UnknownNameError and
     UsageError for the choices, ModelError and EnvironmentBrokenError for the installation.
@@ -67,6 +68,7 @@ def analyze(
         every_s=every_s,
         prior=prior,
         stability=stability,
+        lip_sync=lip_sync,
     )
     tell = progress or (lambda stage, done, total: None)
     started, clock, timings = datetime.now(UTC), time.perf_counter(), dict[str, float]()
@@ -104,6 +106,10 @@ def analyze(
     if models.voice is not None:
         heard, unheard = _listen(info, models.voice, chosen, limits, tell)
         findings, warnings = (*findings, heard), (*warnings, *unheard)
+    checks, cards = evidence.checks, [each.card for each in models if each is not None]
+    if chosen.lip_sync and info.kind is Kind.VIDEO and info.audio_codec is not None:
+        lips, card = _compare_lips(info, findings, chosen, limits, tell)
+        checks, cards = (*checks, lips), [*cards, card]
     findings = findings or (_nothing_asked(),)
     timings["total_s"] = time.perf_counter() - clock
     timings["analysis_s"] = timings["total_s"] - timings["open_s"] - timings["model_s"]
@@ -117,13 +123,13 @@ def analyze(
         file=info,
         verdict=verdict_of(findings),
         findings=findings,
-        models=tuple(_row_of(each.card) for each in models if each is not None),
+        models=tuple(_row_of(card) for card in cards),
         started=started,
         timings=timings,
         settings=shown_settings(chosen),
         versions=versions(),
         warnings=tuple(warnings),
-        evidence=evidence.checks,
+        evidence=checks,
         seed=SEED,
     )
 
@@ -178,6 +184,22 @@ def _listen(
         if info.kind is Kind.AUDIO:
             raise
         return judge((), info.kind, model, options.prior), (f"The sound could not be judged. {error}",)
+
+
+def _compare_lips(
+    info: MediaInfo, findings: Sequence[Finding], settings: Settings, limits: Limits, tell: Progress
+) -> tuple[Check, ModelCard]:
+    """The check of lips and sound, and the card of what compared them. Media that cannot be read do not stop it."""
+    from fakelab.detectors.lip_sync import check_lips, not_done
+    from fakelab.errors import MediaError
+    from fakelab.models.lips import load_lips
+
+    model = load_lips()
+    faces = next((each for each in findings if each.detector == "face_video"), None)
+    try:
+        return check_lips(info.path, faces, model, limits, settings.finder, tell), model.card
+    except MediaError as error:
+        return not_done(str(error)), model.card
 
 
 def _nothing_asked() -> Finding:
@@ -302,6 +324,13 @@ def known_voices() -> dict[str, ModelCard]:
     from fakelab.models.card import VOICES, load_card
 
     return {name: load_card(name) for name in VOICES}
+
+
+def known_lips() -> dict[str, ModelCard]:
+    """The cards of the models of lips and sound, by name."""
+    from fakelab.models.card import LIPS, load_card
+
+    return {name: load_card(name) for name in LIPS}
 
 
 def known_finders() -> tuple[str, ...]:

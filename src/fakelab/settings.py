@@ -54,6 +54,11 @@ class Settings(BaseSettings):
     voice_model: str = _setting(
         "voice", "Model that judges voices; `fakelab models list` names them.", flag="--voice-model"
     )
+    lip_sync: bool = _setting(
+        False,
+        "Compare lips with the sound of videos, and say who speaks: experimental, some seconds more, in no verdict.",
+        flag="--lip-sync/--no-lip-sync",
+    )
     prior: float = _setting(
         0.5,
         "Share of manipulated files expected among those analysed, above 0 and below 1; moves p_fake, never the level.",

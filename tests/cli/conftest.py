@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fakelab.errors import DamagedMediaError, NotFoundError, unknown_name
-from fakelab.models.card import MODELS, VOICES
+from fakelab.models.card import EVERY
 from fakelab.records import Analysis, Kind, Level, MediaInfo, Reason, Verdict
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(64)
@@ -65,8 +65,8 @@ class Fake:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     def known(name: str) -> None:
-        if name not in MODELS | VOICES:
-            raise unknown_name("model", name, MODELS | VOICES)
+        if name not in EVERY:
+            raise unknown_name("model", name, EVERY)
 
     made = Fake()
     monkeypatch.setattr(importlib.import_module("fakelab.analyze"), "analyze", made)

@@ -70,6 +70,7 @@ def analyze(
     voice_model: Annotated[str | None, setting_flag("voice_model", "NAME")] = None,
     prior: Annotated[float | None, setting_flag("prior", "P")] = None,
     stability: Annotated[bool | None, setting_flag("stability")] = None,
+    lip_sync: Annotated[bool | None, setting_flag("lip_sync")] = None,
     threads: Annotated[int | None, setting_flag("threads", "N")] = None,
     history: Annotated[bool | None, setting_flag("history")] = None,
 ) -> int:
@@ -88,6 +89,7 @@ def analyze(
         voice_model=voice_model,
         prior=prior,
         stability=stability,
+        lip_sync=lip_sync,
         threads=threads,
         history=history,
     )

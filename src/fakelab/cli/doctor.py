@@ -124,11 +124,11 @@ def _version(package: str) -> str:
 
 def _check_models(sheet: _Sheet) -> None:
     try:
-        from fakelab.models.card import MODELS, VOICES, verify
+        from fakelab.models.card import EVERY, verify
     except ImportError as error:
         sheet.line("BROKEN", "models", str(error))
         return
-    for name in MODELS | VOICES:
+    for name in EVERY:
         sheet.check(f"model {name}", lambda name=name: _verified(verify(name)))  # type: ignore[misc]
 
 

@@ -20,9 +20,9 @@ _NAME = "Name of the model; 'fakelab models list' prints them all."
 @app.command("list")
 def list_models() -> int:
     """Print every model on a line: its name, its version and what it is for."""
-    from fakelab.models.card import DEFAULT_MODEL, MODELS, VOICES, load_card
+    from fakelab.models.card import DEFAULT_MODEL, EVERY, load_card
 
-    for name, line in (MODELS | VOICES).items():
+    for name, line in EVERY.items():
         try:
             version = load_card(name).version
         except ModelError:
@@ -54,10 +54,10 @@ def verify_models(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help=f"{_NAME} Without one: all.")] = None,
 ) -> int:
     """Check the weights against the SHA-256 in the cards; exit code 4 when a file is missing or altered."""
-    from fakelab.models.card import MODELS, VOICES, verify
+    from fakelab.models.card import EVERY, verify
 
     sound = True
-    for name in names or MODELS | VOICES:
+    for name in names or EVERY:
         try:
             rows = verify(name)
         except ModelError as error:

@@ -29,6 +29,14 @@ class Density:
         """One burst for every 2 s of the clip, at least 8: what ``--thorough`` asks for."""
         return cls(every_s=2.0)
 
+    @classmethod
+    def every_frame(cls, duration_s: float, fps: float, *, longest_s: float, places: int) -> Density:
+        """Every frame of `longest_s` seconds: of the whole of a shorter clip, of `places` places of a longer one."""
+        fps = min(max(fps, 1.0), 120.0)
+        if duration_s <= longest_s:
+            return cls(bursts=1, frames_per_burst=max(1, math.ceil(duration_s * fps) + 1))
+        return cls(bursts=places, frames_per_burst=max(1, round(longest_s / places * fps)))
+
     def bursts_for(self, duration_s: float) -> int:
         """The number of bursts for a clip of `duration_s` seconds."""
         if self.every_s is None:

@@ -27,6 +27,17 @@ VOICES: dict[str, str] = {
 }
 """Models of sound: `models.voice` loads them."""
 DEFAULT_VOICE = "voice"
+LIPS: dict[str, str] = {
+    "lip_sync": "two linear maps, of mouths and of sound: whether lips and voice go together (experimental)",
+}
+"""Models of lips and sound together: `models.lips` loads them."""
+EVERY: dict[str, str] = MODELS | VOICES | LIPS
+_KINDS = (
+    (MODELS, "faces", "look at faces", "Faces are looked at by --model."),
+    (VOICES, "voices", "listen to voices", "Voices are chosen by --voice-model."),
+    (LIPS, "lips and sound", "compare lips with sound", "They are compared by --lip-sync."),
+)
+"""Table, what its models judge, what a model of another kind cannot do, and how it is asked for."""
 TOWER = "clip_tower"
 COLOUR_ORDER = "RGB"
 UNCALIBRATED: dict[str, Any] = {"strong": 1.1, "moderate": 1.1, "unsure": 0.0, "error_rates": {"all": "not measured"}}
@@ -36,22 +47,22 @@ UNCALIBRATED: dict[str, Any] = {"strong": 1.1, "moderate": 1.1, "unsure": 0.0, "
 def model_folder(name: str, table: dict[str, str] | None = None) -> Path:
     """Where the model called `name` lies: a row of the table, or the path of a folder that holds a card.
 
-    `table`, one of MODELS and VOICES, says which kind is wanted. Raises UnknownNameError; UsageError for the name of a
-    model of the other kind.
+    `table`, one of MODELS, VOICES and LIPS, says which kind is wanted. Raises UnknownNameError; UsageError for the name
+    of a model of another kind.
     """
-    if table is not None and name not in table and name in MODELS | VOICES:
-        is_voice = name in VOICES
+    if table is not None and name not in table and name in EVERY:
+        _, what, _, how = next(row for row in _KINDS if name in row[0])
+        _, wanted, cannot, _ = next(row for row in _KINDS if row[0] is table)
         raise UsageError(
-            f"{name!r} cannot look at faces" if is_voice else f"{name!r} cannot listen to voices",
-            f"it is a model of {'voices' if is_voice else 'faces'}",
-            f"Models of {'faces' if is_voice else 'voices'}: {', '.join(table)}."
-            + (" Voices are chosen by --voice-model." if is_voice else " Faces are looked at by --model."),
+            f"{name!r} cannot {cannot}",
+            f"it is a model of {what}",
+            f"Models of {wanted}: {', '.join(table)}. {how}",
         )
-    if name in MODELS or name in VOICES:
+    if name in EVERY:
         return WEIGHTS / name
     if (Path(name) / "card.json").is_file():
         return Path(name)
-    raise unknown_name("model", name, MODELS | VOICES if table is None else table)
+    raise unknown_name("model", name, EVERY if table is None else table)
 
 
 def model_file(name: str, file: str) -> Path:

@@ -38,6 +38,7 @@ CHECK_WORDS = {
     "double_compression": "Double compression",
     "noise": "Noise level",
     "copy_move": "Copied areas",
+    "lip_sync": "Lips and sound (experimental)",
 }
 """A check's name for people who have not read the code."""
 STATE_WORDS = {
@@ -51,6 +52,10 @@ STATE_WORDS = {
     "noted": "For information",
     "contradictions": "Contradictions",
     "map": "A map to look at",
+    "together": "They go together",
+    "out_of_step": "Out of step",
+    "apart": "They do not go together",
+    "unclear": "Cannot be told",
     "not_applicable": "Not applicable",
     "failed": "Could not be done",
 }

@@ -51,7 +51,8 @@ def recipe_of_settings(sha256: str, settings: Settings) -> str:
 def _named(settings: Mapping[str, Any]) -> list[str]:
     """The models that settings name. Those of earlier versions knew none for voices."""
     voice = settings.get("voice_model") if settings.get("voice", True) else None
-    return [settings["model"], *([voice] if voice else [])]
+    lips = ["lip_sync"] if settings.get("lip_sync") else []
+    return [settings["model"], *([voice] if voice else []), *lips]
 
 
 def _row(name: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from fakelab.analyze import known_models, known_voices, versions
+from fakelab.analyze import known_lips, known_models, known_voices, versions
 from fakelab.errors import FakeLabError, unknown_name
 from fakelab.records import LEVEL_WORDS, Level
 from fakelab.reports.html import meanings
@@ -33,7 +33,7 @@ def models_page(request: Request, who: Reader) -> Response:
     return page(
         request,
         "models.html.j2",
-        cards=[*known_models().values(), *known_voices().values()],
+        cards=[*known_models().values(), *known_voices().values(), *known_lips().values()],
         default=house_of(request).settings.model,
     )
 

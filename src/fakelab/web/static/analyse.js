@@ -63,9 +63,9 @@ function take(files, input) {
 
 function choices() {
   const chosen = {};
-  for (const name of ["model", "finder", "thorough", "prior"]) {
+  for (const name of ["model", "finder", "thorough", "lip_sync", "prior"]) {
     const value = form.elements[name]?.value;
-    if (value) chosen[name] = name === "prior" ? Number(value) : name === "thorough" ? true : value;
+    if (value) chosen[name] = name === "prior" ? Number(value) : name === "thorough" || name === "lip_sync" ? value === "true" : value;
   }
   return chosen;
 }
