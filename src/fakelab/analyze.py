@@ -197,7 +197,7 @@ def _compare_lips(
     model = load_lips()
     faces = next((each for each in findings if each.detector == "face_video"), None)
     try:
-        return check_lips(info.path, faces, model, limits, settings.finder, tell), model.card
+        return check_lips(info.path, faces, model, limits, tell), model.card
     except MediaError as error:
         return not_done(str(error)), model.card
 

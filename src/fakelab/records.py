@@ -27,7 +27,7 @@ Box = tuple[float, float, float, float]
 
 
 Progress = Callable[[str, int, int | None], None]
-"""progress(stage, done, total): stages are open, model, faces, voice, done; total is None where it is not known."""
+"""progress(stage, done, total): stages are open, model, faces, voice, lips, done; total is None if not known."""
 
 
 class Kind(StrEnum):

@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LipModel:
 
 def check(path: Path, model: LipModel, faces: Finding | None = None) -> tuple[Check, list[str]]:
     told: list[str] = []
-    return check_lips(str(path), faces, model, Limits(), "yunet", lambda stage, done, total: told.append(stage)), told
+    return check_lips(str(path), faces, model, Limits(), lambda stage, done, total: told.append(stage)), told
 
 
 def test_who_speaks_is_named_as_the_finding_about_faces_names_them(model: LipModel, tmp_path: Path) -> None:

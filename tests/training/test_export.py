@@ -28,7 +28,7 @@ from fakelab.models.card import load_card, model_file, read_card
 from fakelab.models.onnx_file import FLOAT, initializers
 from fakelab.models.runtime import load_model, open_session
 from fakelab.records import Crop
-from fakelab.training.export import QUANTISED, write_tower, write_tuning
+from fakelab.training.export import QUANTISED, shorten, write_onnx, write_tower, write_tuning
 from fakelab.training.loop import TrainConfig
 from fakelab.training.networks import CLIP, FaceNet, _shipped_tower, clip_tower_state, make_network, tuned_state
 from fakelab.training.ship import from_checkpoint, ship
@@ -84,6 +84,21 @@ def test_a_shipped_network_answers_through_the_runtime_as_it_did_in_training(tin
     assert np.allclose(logits, wanted, atol=1e-4)
     assert np.allclose(maps, torch.sigmoid(patches), atol=1e-4)
     assert np.ptp(logits) > 1e-3
+
+
+def test_large_weights_take_a_quarter_of_the_space_and_answer_alike(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, path = make_network("resnet18", init="none").eval(), tmp_path / "model.onnx"
+    pixels = np.random.default_rng(0).standard_normal((1, 3, 64, 64)).astype(np.float32)
+    write_onnx(network, path, 64)
+    size = path.stat().st_size
+    logit, heat = ort.InferenceSession(path).run(None, {"pixels": pixels})
+    shorten(path)
+    assert path.stat().st_size < 0.27 * size
+    short_logit, short_heat = ort.InferenceSession(path).run(None, {"pixels": pixels})
+    assert short_logit == pytest.approx(logit, abs=0.01 * float(np.abs(logit).max()) + 0.005)
+    assert np.corrcoef(heat.ravel(), short_heat.ravel())[0, 1] > 0.999
+    assert not np.array_equal(heat, short_heat)
 
 
 def test_the_card_of_a_fresh_run_reaches_no_level_of_evidence(shipped: Path) -> None:

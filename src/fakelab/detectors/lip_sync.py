@@ -23,6 +23,8 @@ from fakelab.models.lips import (
 from fakelab.records import Box, Check, Finding, Progress
 
 NAME = "lip_sync"
+FINDER = "yunet"
+"""Whatever finds the faces that are scored: this one gives points of eyes and nose, too."""
 SAME_IOU, SAME_TIME_S = 0.5, 3.0
 """Overlap and distance in time up to which a face is taken for the person of another finding."""
 
@@ -48,9 +50,7 @@ class Together:
     seconds: float
 
 
-def check_lips(
-    path: str, faces: Finding | None, model: LipModel, limits: Limits, finder: str, progress: Progress
-) -> Check:
+def check_lips(path: str, faces: Finding | None, model: LipModel, limits: Limits, progress: Progress) -> Check:
     """The check of a video with sound; `faces` is the finding whose people it names. Raises as `open_media` does."""
     with open_media(path, limits) as media:
         info = media.info
@@ -58,7 +58,7 @@ def check_lips(
             info.duration_s or LONGEST_S, info.fps or 25.0, longest_s=LONGEST_S, places=PLACES
         )
         expected = density.bursts * density.frames_per_burst
-        strips = mouths_in(media.frames(density), finder, lambda seen: progress("lips", seen, max(expected, seen)))
+        strips = mouths_in(media.frames(density), FINDER, lambda seen: progress("lips", seen, max(expected, seen)))
     if not strips:
         return _nothing("No face is seen long and large enough to compare its lips with the sound.")
     sound = SoundBeside([(strip.start_s, strip.end_s) for strip in strips], windows(path, limits))

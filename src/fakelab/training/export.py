@@ -23,6 +23,8 @@ BLOCKS, WIDTH, HEADS, PATCHES_A_SIDE = 12, 768, 12, 14
 QUANTISED = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
 WEIGHT_MAX = 63
 """2 x 255 x 63 fits 16 bits. Measured: correlation with float .978 (8 bits: .984), AUC the same."""
+SHORTENED_FROM = 8192
+"""Numbers from which on a weight is worth 8 bits."""
 OUTPUTS = ("logit", "map")
 """Every exported model gives the logit (1,), and a map of patch logits (1, h, w)."""
 
@@ -201,3 +203,37 @@ def write_onnx(network: FaceNet, path: Path, size_px: int) -> None:
     )
     assert program is not None
     program.save(str(path), external_data=False)
+
+
+def shorten(path: Path) -> None:
+    """Keeps the large weights of an ONNX file in 8 bits, a scale for each output, a quarter of the size on disk.
+
+    They become float32 again when a session is made, so that nothing else is rounded and no time is lost. Plain Cast
+    and Mul, not DequantizeLinear: ONNX Runtime folds these into constants, and would do that one in every call.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(str(path))
+    graph, kept, nodes = model.graph, [], []
+    for tensor in graph.initializer:
+        weight = numpy_helper.to_array(tensor)
+        if weight.dtype != np.float32 or weight.ndim < 2 or weight.size < SHORTENED_FROM:
+            kept.append(tensor)
+            continue
+        axes = tuple(range(1, weight.ndim))
+        scale = np.maximum(np.abs(weight).max(axes, keepdims=True) / 127, 1e-12).astype(np.float32)
+        kept += [
+            numpy_helper.from_array(np.round(weight / scale).astype(np.int8), f"{tensor.name}.q"),
+            numpy_helper.from_array(scale, f"{tensor.name}.scale"),
+        ]
+        nodes += [
+            helper.make_node("Cast", [f"{tensor.name}.q"], [f"{tensor.name}.f"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [f"{tensor.name}.f", f"{tensor.name}.scale"], [tensor.name]),
+        ]
+    nodes += list(graph.node)
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())

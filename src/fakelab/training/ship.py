@@ -17,7 +17,7 @@ from fakelab.data.store import STORE_SPEC
 from fakelab.errors import TrainingError
 from fakelab.models.card import COLOUR_ORDER, TOWER, UNCALIBRATED, WEIGHTS, sha256_of, write_card
 from fakelab.records import CropSpec, ModelCard
-from fakelab.training.export import write_onnx, write_tower, write_tuning
+from fakelab.training.export import shorten, write_onnx, write_tower, write_tuning
 from fakelab.training.loop import TrainConfig
 from fakelab.training.networks import FaceNet, backbone, clip_tower_state, make_network, tuned_state
 
@@ -44,6 +44,7 @@ def ship(network: FaceNet, config: TrainConfig, folder: Path, *, name: str, mani
         files[TOWER_FILE] = sha256_of(WEIGHTS / TOWER_FILE)
     else:
         write_onnx(network, folder / "model.onnx", STORE_SPEC.size_px)
+        shorten(folder / "model.onnx")
         files = {"model.onnx": sha256_of(folder / "model.onnx")}
     row = backbone(config.network)
     card = ModelCard(

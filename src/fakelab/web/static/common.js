@@ -63,7 +63,8 @@ export function clock(time) {
 export const percent = (p) => `${Math.min(99, Math.max(1, Math.round(100 * p)))}\u00a0%`;
 
 const STAGES = {
-  open: "Opening", model: "Loading the model", faces: "Looking at faces", pictures: "Keeping pictures", fetch: "Fetching the link", done: "Finishing",
+  open: "Opening", model: "Loading the model", faces: "Looking at faces", voice: "Listening to the voice", lips: "Comparing lips with the sound",
+  pictures: "Keeping pictures", fetch: "Fetching the link", done: "Finishing",
 };
 
 /** What a job is doing, in words. */
