@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fakelab.errors import UsageError
-from fakelab.evaluation.card import Measurement, fill_card, measured, read_measurement, weak_spots
+from fakelab.evaluation.card import Measurement, fill_card, measured, read_measurement, roc_points, weak_spots
 from fakelab.evaluation.metrics import auc
 from fakelab.models.card import WEIGHTS, read_card
 
@@ -144,3 +144,16 @@ def test_results_can_be_narrowed_to_a_list(tmp_path: Path) -> None:
         read_measurement(f"wild={results}@{tmp_path / 'some.csv'}")
     with pytest.raises(UsageError, match="names no results"):
         read_measurement("wild")
+
+
+def test_the_roc_of_a_card_is_that_of_the_scores_in_at_most_fifty_points() -> None:
+    assert roc_points(np.array([0.9, 0.8, 0.2, 0.1]), np.array([True, False, True, False])) == [
+        [0.0, 0.0], [0.0, 0.5], [0.5, 1.0], [1.0, 1.0],
+    ]  # fmt: skip
+    rng = np.random.default_rng(0)
+    fake = np.arange(2000) % 2 == 0
+    scores = rng.normal(fake * 1.5, 1.0)
+    points = np.array(roc_points(scores, fake))
+    assert len(points) <= 50 and points[0].tolist() == [0, 0] and points[-1].tolist() == [1, 1]
+    assert np.all(np.diff(points, axis=0) >= 0)
+    assert np.trapezoid(points[:, 1], points[:, 0]) == pytest.approx(auc(scores, fake), abs=0.01)

@@ -58,6 +58,7 @@ def train_lips(
 def _facts(name: str, rows: Sequence[Row], sha256: str, seed: int) -> dict[str, Any]:
     """What the card says of data and training."""
     fakes, sources = sum(row.fake for row in rows), sorted({row.source for row in rows})
+    of = f"{len(sources)} sources: {', '.join(sources)}"
     terms = sorted({row.licence for row in rows if row.licence})
     return {
         "name": name,
@@ -67,7 +68,7 @@ def _facts(name: str, rows: Sequence[Row], sha256: str, seed: int) -> dict[str, 
         "training": {"manifest_sha256": sha256, "clips": len(rows), "seed": seed},
         "data": (
             {
-                "name": f"{len(rows) - fakes} genuine and {fakes} generated talking clips of {len(sources)} sources",
+                "name": f"{len(rows) - fakes} genuine and {fakes} generated clips of people who talk, of {of}",
                 "use": "training; lines and every number by sources left out",
                 "licence": "; ".join(terms) or "not stated",
             },

@@ -13,14 +13,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fakelab.errors import UsageError
-from fakelab.evaluation.metrics import auc, eer, refuse_hard_predictions, tpr_at_fpr, with_interval
+from fakelab.evaluation.metrics import auc, eer, refuse_hard_predictions, roc, tpr_at_fpr, with_interval
 from fakelab.evaluation.run import read_list, read_results
 from fakelab.evaluation.tables import EVIDENCE, MIN_FILES, Result, arrays, worst_case
 from fakelab.models.card import read_card, write_card
 from fakelab.records import ModelCard
 
 FACTS = ("name", "version", "summary", "task", "licence", "data", "weak_spots", "training", "protocol")
+ROC_POINTS = 50
 WEAK_AUC = 0.75
 """A kind of forgery below this is named as a weak spot."""
 
@@ -67,6 +71,7 @@ def measured(results: Sequence[Result], thresholds: Mapping[str, Mapping[str, An
         row["eer"] = _round(eer(p, fake))
         row["auc_worst_case"] = _round(auc(*arrays(worst_case(results))[:2]))
         row["tpr_at_5_percent_fpr"] = _round(tpr_at_fpr(p, fake, 0.05))
+        row["roc"] = roc_points(p, fake)
     if _by_these_lines(scored, thresholds):
         for name, part in (("real", reals), ("fake", fakes)):
             if part:
@@ -78,6 +83,15 @@ def measured(results: Sequence[Result], thresholds: Mapping[str, Mapping[str, An
         if kind and len(reals) >= MIN_FILES and sum(each["forgery"] == kind for each in fakes) >= MIN_FILES
     }
     return row | ({"per_forgery": per_forgery} if per_forgery else {})
+
+
+def roc_points(p: NDArray[np.float64], fake: NDArray[np.bool_]) -> list[list[float]]:
+    """At most ROC_POINTS corners [share of genuine files, share of fakes] of the ROC curve, from (0, 0) to (1, 1)."""
+    reals, fakes = roc(p, fake)
+    # The highest corner of each step to the right says all, and evenly chosen ones draw the same curve.
+    last = np.append(np.flatnonzero(np.diff(reals)), len(reals) - 1)
+    kept = last[np.unique(np.linspace(0, len(last) - 1, min(ROC_POINTS - 1, len(last))).round().astype(int))]
+    return [[0.0, 0.0], *([_round(reals[at]), _round(fakes[at])] for at in kept)]
 
 
 def weak_spots(metrics: Mapping[str, Any]) -> list[str]:

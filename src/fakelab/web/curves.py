@@ -1,7 +1,8 @@
-"""Curves of a training run as an SVG: values over steps, each curve named at its end, told apart by its dash."""
+"""Curves as SVG, each named and told apart by its dash: a training run's, and what a model's card measured."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from markupsafe import Markup
@@ -9,6 +10,8 @@ from markupsafe import Markup
 from fakelab.service.trainings import Training
 
 WIDTH, HEIGHT = 720, 240
+SIDE = 240
+"""Of the square in which two shares stand against each other."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 130, 12, 24
 _DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 4", "10 4")
 
@@ -46,6 +49,73 @@ def curve_svg(run: Training, key: str) -> Markup:
         f'<svg class="fl-chart curves" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{key}-t">'
         f'<title id="{key}-t">{escape(f"Run {run.name}, last values: {said}")}</title>{"".join(parts)}</svg>'
     )
+
+
+def roc_svg(curves: Mapping[str, Sequence[Sequence[float]]], key: str, model: str) -> Markup:
+    """ROC curves by the name of their set: share of fakes found over share of genuine files called fake."""
+    parts = [*_square("genuine files called fake", "fakes found"), _diagonal()]
+    for number, (name, points) in enumerate(curves.items()):
+        corners: list[str] = []
+        before = None
+        for reals, fakes in points:
+            if before is not None:
+                corners.append(f"{_across(reals)},{_up(before)}")
+            corners.append(f"{_across(reals)},{_up(fakes)}")
+            before = fakes
+        dash, y = _DASHES[number % len(_DASHES)], _TOP + 14 + 18 * number
+        parts.append(
+            f'<polyline class="fl-curve" points="{" ".join(corners)}" fill="none" stroke-dasharray="{dash}"/>'
+            f'<line class="fl-curve" x1="{_LEFT + SIDE + 16}" x2="{_LEFT + SIDE + 44}" y1="{y}" y2="{y}"'
+            f' stroke-dasharray="{dash}"/>'
+            f'<text class="fl-label" x="{_LEFT + SIDE + 50}" y="{y + 4}">{escape(name)}</text>'
+        )
+    return _drawn(_LEFT + SIDE + 220, key, f"ROC of {model}: {', '.join(curves)}", parts)
+
+
+def reliability_svg(bins: Sequence[Sequence[float]], key: str, title: str) -> Markup:
+    """What was stated against what came true, by bins of (stated, came true, files); larger dots hold more files."""
+    most = max((files for _, _, files in bins), default=1)
+    parts = [*_square("score, as stated", "share of manipulated files"), _diagonal()]
+    for stated, came_true, files in bins:
+        size = 3 + 6 * (files / most) ** 0.5
+        parts.append(f'<circle class="fl-dot" cx="{_across(stated)}" cy="{_up(came_true)}" r="{size:.1f}"/>')
+    return _drawn(_LEFT + SIDE + 20, key, title, parts)
+
+
+def _square(across: str, up: str) -> list[str]:
+    parts = []
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x, y = _across(share), _up(share)
+        parts.append(f'<line class="fl-grid" x1="{_LEFT}" x2="{_LEFT + SIDE}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<line class="fl-grid" x1="{x}" x2="{x}" y1="{_TOP}" y2="{_TOP + SIDE}"/>')
+        parts.append(f'<text class="fl-label" x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{share:.2f}</text>')
+        parts.append(f'<text class="fl-label" x="{x}" y="{_TOP + SIDE + 16}" text-anchor="middle">{share:.2f}</text>')
+    middle, low = _LEFT + SIDE / 2, _TOP + SIDE + 34
+    parts.append(f'<text class="fl-label" x="{middle}" y="{low}" text-anchor="middle">{across}</text>')
+    turn = f"rotate(-90 {_LEFT - 34} {_TOP + SIDE / 2})"
+    place = f'x="{_LEFT - 34}" y="{_TOP + SIDE / 2}"'
+    parts.append(f'<text class="fl-label" {place} text-anchor="middle" transform="{turn}">{up}</text>')
+    return parts
+
+
+def _diagonal() -> str:
+    ends = f'x1="{_across(0)}" y1="{_up(0)}" x2="{_across(1)}" y2="{_up(1)}"'
+    return f'<line class="fl-axis" {ends} stroke-dasharray="3 3"/>'
+
+
+def _drawn(width: int, key: str, title: str, parts: Sequence[str]) -> Markup:
+    return Markup(
+        f'<svg class="fl-chart curves square" viewBox="-12 0 {width + 12} {_TOP + SIDE + 42}" role="img"'
+        f' aria-labelledby="{key}-t"><title id="{key}-t">{escape(title)}</title>{"".join(parts)}</svg>'
+    )
+
+
+def _across(share: float) -> float:
+    return round(_LEFT + SIDE * share, 1)
+
+
+def _up(share: float) -> float:
+    return round(_TOP + SIDE * (1 - share), 1)
 
 
 def _x(step: int, last: int) -> float:

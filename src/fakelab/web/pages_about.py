@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from fakelab.analyze import known_lips, known_models, known_voices, versions
 from fakelab.errors import FakeLabError, unknown_name
-from fakelab.records import LEVEL_WORDS, Level
+from fakelab.records import LEVEL_WORDS, Level, ModelCard
 from fakelab.reports.html import meanings
 from fakelab.service.audit import check
 from fakelab.service.history import LARGEST
@@ -19,7 +19,7 @@ from fakelab.service.trainings import trainings
 from fakelab.settings import origin, table
 from fakelab.web import i18n, oidc
 from fakelab.web.auth import Admin, Reader, find_who, house_of, set_cookie
-from fakelab.web.curves import curve_svg
+from fakelab.web.curves import curve_svg, reliability_svg, roc_svg
 from fakelab.web.forms import Looked, inside, to
 from fakelab.web.render import page
 
@@ -30,12 +30,35 @@ router = APIRouter(include_in_schema=False)
 @router.get("/models")
 def models_page(request: Request, who: Reader) -> Response:
     """The cards of the models."""
+    cards = [*known_models().values(), *known_voices().values(), *known_lips().values()]
     return page(
         request,
         "models.html.j2",
-        cards=[*known_models().values(), *known_voices().values(), *known_lips().values()],
+        cards=cards,
         default=house_of(request).settings.model,
+        charts={card.name: _charts(card) for card in cards},
     )
+
+
+def _charts(card: ModelCard) -> dict[str, Any]:
+    """The figures of a card: ROC curves by set, reliability by kind of media; what it does not hold is left out."""
+    curves = {
+        name.replace("_", " "): row["roc"]
+        for name, row in card.metrics.items()
+        if isinstance(row, dict) and "roc" in row
+    }
+    bins = {kind: row["reliability"] for kind, row in card.calibration.items() if row.get("reliability")}
+    return {
+        "roc": roc_svg(curves, f"roc-{card.name}", card.name) if curves else None,
+        "reliability": [
+            (
+                kind,
+                reliability_svg(rows, f"reliability-{card.name}-{kind}", f"Reliability of {card.name}, {kind}s"),
+                rows,
+            )
+            for kind, rows in bins.items()
+        ],
+    }
 
 
 @router.get("/training")
