@@ -61,6 +61,10 @@ def test_the_result_page_says_the_verdict_its_reasons_and_what_it_does_not_say(
     assert run.sha256 in text and f"/runs/{run.id}/report.pdf" in text
     assert "Ärger &amp; &lt;b&gt;.jpg" in text and "<b>.jpg" not in text
     assert house.history.events(run.id)[-1].action == "viewed"
+    report = browser_like.get(f"/runs/{handed_in}/report.html").text
+    for made in (text, report):
+        appendix = made[made.index("Technical appendix") :]
+        assert f"<dt>seed</dt><dd>{house.history.document(run.id)['seed']}</dd>" in appendix
 
 
 def test_a_voice_is_heard_and_not_seen(browser_like: TestClient, house: House, tmp_path: Path) -> None:
