@@ -12,8 +12,12 @@ from fakelab.service.trainings import Training
 WIDTH, HEIGHT = 720, 240
 SIDE = 240
 """Of the square in which two shares stand against each other."""
+FALSE_ALARMS = (0.01, 0.05, 0.1, 0.2, 0.5)
+"""Shares of genuine files called fake at which a ROC curve is read for its table."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 130, 12, 24
-_DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 4", "10 4")
+_SQUARE_PX = _TOP + SIDE + 48
+"""Height of the square with its labels."""
+_DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 4", "12 4", "12 3 2 3 2 3", "4 8")
 
 
 def curve_svg(run: Training, key: str) -> Markup:
@@ -62,14 +66,27 @@ def roc_svg(curves: Mapping[str, Sequence[Sequence[float]]], key: str, model: st
                 corners.append(f"{_across(reals)},{_up(before)}")
             corners.append(f"{_across(reals)},{_up(fakes)}")
             before = fakes
-        dash, y = _DASHES[number % len(_DASHES)], _TOP + 14 + 18 * number
+        dash, y = _DASHES[number % len(_DASHES)], _SQUARE_PX + 18 * number
         parts.append(
             f'<polyline class="fl-curve" points="{" ".join(corners)}" fill="none" stroke-dasharray="{dash}"/>'
-            f'<line class="fl-curve" x1="{_LEFT + SIDE + 16}" x2="{_LEFT + SIDE + 44}" y1="{y}" y2="{y}"'
-            f' stroke-dasharray="{dash}"/>'
-            f'<text class="fl-label" x="{_LEFT + SIDE + 50}" y="{y + 4}">{escape(name)}</text>'
+            f'<line class="fl-curve" x1="{_LEFT}" x2="{_LEFT + 28}" y1="{y}" y2="{y}" stroke-dasharray="{dash}"/>'
+            f'<text class="fl-label" x="{_LEFT + 36}" y="{y + 4}">{escape(name)}</text>'
         )
-    return _drawn(_LEFT + SIDE + 220, key, f"ROC of {model}: {', '.join(curves)}", parts)
+    said = "; ".join(f"{name}: {_read_out(points)}" for name, points in curves.items())
+    height = _SQUARE_PX + 18 * len(curves)
+    return _drawn(
+        height, key, f"ROC of {model}", f"Fakes found, at the share of genuine files called fake. {said}.", parts
+    )
+
+
+def roc_readings(points: Sequence[Sequence[float]]) -> list[float]:
+    """The share of fakes that a ROC curve finds with at most each of the FALSE_ALARMS."""
+    return [max((fakes for reals, fakes in points if reals <= share), default=0.0) for share in FALSE_ALARMS]
+
+
+def _read_out(points: Sequence[Sequence[float]]) -> str:
+    rows = zip(FALSE_ALARMS, roc_readings(points), strict=True)
+    return ", ".join(f"{100 * fakes:.0f} % at {100 * share:.0f} %" for share, fakes in rows)
 
 
 def reliability_svg(bins: Sequence[Sequence[float]], key: str, title: str) -> Markup:
@@ -79,7 +96,8 @@ def reliability_svg(bins: Sequence[Sequence[float]], key: str, title: str) -> Ma
     for stated, came_true, files in bins:
         size = 3 + 6 * (files / most) ** 0.5
         parts.append(f'<circle class="fl-dot" cx="{_across(stated)}" cy="{_up(came_true)}" r="{size:.1f}"/>')
-    return _drawn(_LEFT + SIDE + 20, key, title, parts)
+    said = "; ".join(f"{stated:.2f} stated, {came:.2f} came true, {files} files" for stated, came, files in bins)
+    return _drawn(_SQUARE_PX, key, title, f"{said}.", parts)
 
 
 def _square(across: str, up: str) -> list[str]:
@@ -103,10 +121,11 @@ def _diagonal() -> str:
     return f'<line class="fl-axis" {ends} stroke-dasharray="3 3"/>'
 
 
-def _drawn(width: int, key: str, title: str, parts: Sequence[str]) -> Markup:
+def _drawn(height: int, key: str, title: str, said: str, parts: Sequence[str]) -> Markup:
     return Markup(
-        f'<svg class="fl-chart curves square" viewBox="-12 0 {width + 12} {_TOP + SIDE + 42}" role="img"'
-        f' aria-labelledby="{key}-t"><title id="{key}-t">{escape(title)}</title>{"".join(parts)}</svg>'
+        f'<svg class="fl-chart curves square" viewBox="-12 0 {_LEFT + SIDE + 32} {height}" role="img"'
+        f' aria-labelledby="{key}-t" aria-describedby="{key}-d"><title id="{key}-t">{escape(title)}</title>'
+        f'<desc id="{key}-d">{escape(said)}</desc>{"".join(parts)}</svg>'
     )
 
 

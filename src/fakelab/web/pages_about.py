@@ -19,11 +19,12 @@ from fakelab.service.trainings import trainings
 from fakelab.settings import origin, table
 from fakelab.web import i18n, oidc
 from fakelab.web.auth import Admin, Reader, find_who, house_of, set_cookie
-from fakelab.web.curves import curve_svg, reliability_svg, roc_svg
+from fakelab.web.curves import FALSE_ALARMS, curve_svg, reliability_svg, roc_readings, roc_svg
 from fakelab.web.forms import Looked, inside, to
 from fakelab.web.render import page
 
 EVENTS_SHOWN = 100
+_MANY = {"video": "videos", "photo": "photos", "audio": "recordings"}
 router = APIRouter(include_in_schema=False)
 
 
@@ -36,29 +37,49 @@ def models_page(request: Request, who: Reader) -> Response:
         "models.html.j2",
         cards=cards,
         default=house_of(request).settings.model,
-        charts={card.name: _charts(card) for card in cards},
+        charts={card.name: charts_of(card) for card in cards},
+        false_alarms=FALSE_ALARMS,
     )
 
 
-def _charts(card: ModelCard) -> dict[str, Any]:
-    """The figures of a card: ROC curves by set, reliability by kind of media; what it does not hold is left out."""
+def charts_of(card: ModelCard) -> dict[str, Any]:
+    """The figures of a card with their tables: ROC curves by set, reliability by kind of media; why any is missing."""
     curves = {
         name.replace("_", " "): row["roc"]
         for name, row in card.metrics.items()
-        if isinstance(row, dict) and "roc" in row
+        if isinstance(row, dict) and row.get("roc")
     }
     bins = {kind: row["reliability"] for kind, row in card.calibration.items() if row.get("reliability")}
     return {
         "roc": roc_svg(curves, f"roc-{card.name}", card.name) if curves else None,
+        "roc_rows": [(name, roc_readings(points)) for name, points in curves.items()],
         "reliability": [
             (
-                kind,
-                reliability_svg(rows, f"reliability-{card.name}-{kind}", f"Reliability of {card.name}, {kind}s"),
+                _MANY[kind],
+                reliability_svg(rows, f"reliability-{card.name}-{kind}", f"Reliability of {card.name}, {_MANY[kind]}"),
                 rows,
             )
             for kind, rows in bins.items()
         ],
+        "missing": _missing(card, roc=not curves),
     }
+
+
+def _missing(card: ModelCard, *, roc: bool) -> list[str]:
+    """What a card has no figure of, each with the reason. Cards that name a `method` could record reliability."""
+    if not card.metrics:
+        return ["Nothing was measured of this model."]
+    said = ["No ROC curve: this card was made before points of it were recorded."] if roc else []
+    if not card.calibration:
+        return [*said, "No reliability diagram: this model states no probability."]
+    lacking = {kind: "method" in row for kind, row in card.calibration.items() if not row.get("reliability")}
+    early = " and ".join(_MANY[kind] for kind, could in lacking.items() if not could)
+    few = " and ".join(_MANY[kind] for kind, could in lacking.items() if could)
+    if early:
+        said.append(f"No reliability diagram of {early}: this card was made before reliability was recorded.")
+    if few:
+        said.append(f"No reliability diagram of {few}: too few sources were measured to judge each without itself.")
+    return said
 
 
 @router.get("/training")
