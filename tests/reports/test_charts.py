@@ -22,6 +22,7 @@ def test_every_drawing_is_well_formed() -> None:
         charts.key_hatch("k"),
         charts.key_unjudged("k"),
         charts.key_presence(),
+        charts.key_spread(),
         charts.lane(person, 42.5, LINES, "c", "Voice", True, [(TimeRange(2, 5), "<noise> & no voice")]),
         charts.face_map([person], 1920, 1080, "m"),
         *map(charts.level_mark, Level),
@@ -63,6 +64,24 @@ def test_a_long_file_does_not_make_a_long_drawing() -> None:
     drawing = charts.lane(person, 7200, LINES, "a")
     assert drawing.count('class="fl-mark') < 1.1 / charts.MERGED_SHARE
     assert len(drawing) < 60_000
+
+
+def test_a_band_runs_from_the_lowest_to_the_highest_face_of_a_moment() -> None:
+    person = maker.person(1, 0.5, Level.NONE_FOUND, [1.0, 1.04, 30.0])
+    scores = (0.25, 0.75, 0.5)
+    person = dataclasses.replace(
+        person, faces=tuple(dataclasses.replace(f, p_fake=p) for f, p in zip(person.faces, scores, strict=True))
+    )
+    root = ET.fromstring(charts.lane(person, 60, LINES, "a"))
+    (band,) = [each for each in root.iter() if each.get("class") == "fl-spread"]
+    marks = [float(each.attrib["y"]) for each in root if each.tag == "svg" and each.find("path") is not None]
+    top, height = float(band.attrib["y"]), float(band.attrib["height"])
+    assert marks[0] == pytest.approx(top + height / 2, abs=0.2), "the mark is the mean, in the middle of this band"
+    assert height == pytest.approx(0.5 * (charts._y(0) - charts._y(1)), abs=0.2)
+    assert charts.is_spread(person, 60)
+    assert "highest face 75 % at 0:01.0, lowest 25 %" in (root.findtext("desc") or "")
+    alone = dataclasses.replace(person, faces=person.faces[1:])
+    assert "fl-spread" not in charts.lane(alone, 60, LINES, "a") and not charts.is_spread(alone, 60)
 
 
 def test_a_short_stretch_can_be_seen_and_stays_inside() -> None:

@@ -20,6 +20,8 @@ from fakelab.reports import words
 LANE_HEIGHT_PX = 104
 _TOP_PX, _BOTTOM_PX, _PRESENCE_PX = 8, 84, 97
 """Where a score of 1, a score of 0, and the strip of presence lie in a lane."""
+SPREAD_PX = 9
+"""Width of the band from the lowest to the highest face of a moment."""
 MERGED_SHARE = 0.012
 """Faces closer together than this share of the file's length get one mark, since two would cover each other."""
 _LABEL_GAP_PX = 13
@@ -43,14 +45,15 @@ def lane(
 ) -> str:
     """One person over the length of the file: marks and line of p_fake, presence below, suspicious stretches hatched.
 
-    A mark is the mean of the faces of one moment, the bar through it runs from their lowest to their highest.
+    A mark is the mean of the faces of one moment, the band around it runs from their lowest to their highest: what was
+    measured, and no interval of confidence, which no record holds.
     `lines` are the scores at which levels begin, drawn as bands; without them, plain quarter lines are drawn.
     `key` makes the identifiers unique on a page; `voice` says that the marks are stretches of speech. `unjudged` are
     stretches that could not be judged, each with its reason: striped, and told on hovering. Faces whose time or score
     is no number are left out.
     """
     name = label or f"Person {person.person}"
-    faces = [face for face in person.faces if math.isfinite(face.time_s) and math.isfinite(face.p_fake)]
+    faces = finite(person)
     bursts = split_bursts([face.time_s for face in faces])
     hatch = f"hatch-{key}"
     parts = [_hatch_pattern(hatch)]
@@ -67,14 +70,22 @@ def lane(
             ' stroke="#444" stroke-width="6" stroke-linecap="round"/>'
         )
     moments = find_moments(faces, bursts, duration_s)
+    parts += [_spread(moment, duration_s) for moment in moments if len(moment.scores) > 1]
     parts += _connections(moments, duration_s)
-    for moment in moments:
-        x = _x(moment.time_s, duration_s)
-        if len(moment.scores) > 1:
-            high, low = _y(max(moment.scores)), _y(min(moment.scores))
-            parts.append(f'<line class="fl-spread" x1="{x}" x2="{x}" y1="{high}" y2="{low}" stroke="#23527c"/>')
-        parts.append(_mark(x, _y(moment.p_fake), level_of(moment.p_fake, lines)))
+    parts += [_mark(_x(each.time_s, duration_s), _y(each.p_fake), level_of(each.p_fake, lines)) for each in moments]
     return _svg(f"lane-{key}", LANE_HEIGHT_PX, f"{name}: score over time", lane_text(person, faces, voice), parts)
+
+
+def finite(person: PersonScore) -> list[FaceScore]:
+    """The faces whose time and score are numbers."""
+    return [face for face in person.faces if math.isfinite(face.time_s) and math.isfinite(face.p_fake)]
+
+
+def is_spread(person: PersonScore, duration_s: float) -> bool:
+    """Whether a moment of this person has several faces, so that its lane holds a band."""
+    faces = finite(person)
+    bursts = split_bursts([face.time_s for face in faces])
+    return any(len(each.scores) > 1 for each in find_moments(faces, bursts, duration_s))
 
 
 def axis(duration_s: float) -> str:
@@ -114,6 +125,11 @@ def _key_stretch(css: str, name: str, pattern: Callable[[str], str], colour: str
         f'<svg class="fl-key" width="28" height="16" {_HIDDEN}>{pattern(name)}'
         f'<rect class="{css}" x="1" y="1" width="26" height="14" fill="url(#{name})" stroke="{colour}"/></svg>'
     )
+
+
+def key_spread() -> str:
+    """A sample of the band from the lowest to the highest face of a moment, for a legend."""
+    return f'<svg class="fl-key" width="20" height="16" {_HIDDEN}>{_spread_box("10", 1, 15)}{_mark("10", 8)}</svg>'
 
 
 def key_presence() -> str:
@@ -200,7 +216,7 @@ def lane_text(person: PersonScore, faces: Sequence[FaceScore], voice: bool = Fal
     text = (
         f"{words.count(len(faces), one, many)} between {words.span(faces[0].time_s, faces[-1].time_s)}."
         f" Score of the {whose} {words.person_percent(person)}, highest {one} {words.percent(top.p_fake)} at"
-        f" {words.clock(top.time_s)}."
+        f" {words.clock(top.time_s)}, lowest {words.percent(min(face.p_fake for face in faces))}."
     )
     if person.suspicious:
         text += f" Suspicious: {words.spans(person.suspicious)}."
@@ -256,6 +272,18 @@ def _unjudged(stretch: TimeRange, why: str, duration_s: float, stripe: str) -> s
     )
 
 
+def _spread(moment: Moment, duration_s: float) -> str:
+    return _spread_box(_x(moment.time_s, duration_s), _y(max(moment.scores)), _y(min(moment.scores)))
+
+
+def _spread_box(x: str, top: float, bottom: float) -> str:
+    half = SPREAD_PX / 2
+    return (
+        f'<svg x="{x}" overflow="visible"><rect class="fl-spread" x="{-half}" width="{SPREAD_PX}" y="{top}"'
+        f' height="{bottom - top:.1f}" rx="2" fill="#23527c" fill-opacity=".2" stroke="#23527c" stroke-width=".8"/></svg>'
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """Faces so close in time that they share a mark."""
@@ -294,7 +322,7 @@ def _connections(moments: Sequence[Moment], duration_s: float) -> Iterator[str]:
         )
 
 
-def _mark(x: str, y: float, level: Level) -> str:
+def _mark(x: str, y: float, level: Level = Level.NONE_FOUND) -> str:
     path = _MARK_PATHS.get(level, _MARK_PATHS[Level.NONE_FOUND])
     css = {Level.STRONG: "fl-mark fl-full", Level.MODERATE: "fl-mark fl-full"}.get(level, "fl-mark")
     fill = "#23527c" if "fl-full" in css else "#fff"

@@ -71,6 +71,8 @@ class FindingView:
     folded: tuple[PersonView, ...]
     folded_note: str
     axis: str
+    spread: bool
+    """Whether a lane holds a band from the lowest to the highest face of a moment."""
     face_map: str
     rows: tuple[tuple[str, str, str], ...]
     rows_left: int
@@ -138,6 +140,7 @@ def key_marks() -> dict[str, Any]:
         "hatch": _markup(charts.key_hatch("key")),
         "unjudged": _markup(charts.key_unjudged("key")),
         "presence": _markup(charts.key_presence()),
+        "spread": _markup(charts.key_spread()),
     }
 
 
@@ -251,6 +254,7 @@ def _finding_view(finding: Finding, analysis: Analysis, key: str, pictures: Pict
         folded=views[open_count:],
         folded_note=note,
         axis=_markup(charts.axis(duration_s)) if duration_s else "",
+        spread=any("fl-spread" in each.lane for each in views),
         face_map=_markup(charts.face_map(ordered, file.width_px or 1, file.height_px or 1, key)) if mapped else "",
         rows=tuple(rows[:ROWS_SHOWN]),
         rows_left=max(0, len(rows) - ROWS_SHOWN),

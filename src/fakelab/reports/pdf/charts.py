@@ -23,6 +23,7 @@ _LABELS = 50.0
 _SMALL = 7.0
 _GREY = 0.86, 0.93
 """Ground above the line of strong evidence, and between both lines."""
+_SPREAD = 0.83, 0.87, 0.91
 
 
 class Lane(Part):
@@ -42,7 +43,7 @@ class Lane(Part):
             canvas.restoreState()
 
     def _draw(self, canvas: Any, width: float) -> None:
-        faces = [face for face in self.person.faces if math.isfinite(face.time_s) and math.isfinite(face.p_fake)]
+        faces = charts.finite(self.person)
         bursts = charts.split_bursts([face.time_s for face in faces])
         self._bands(canvas, width)
         for stretch in self.person.suspicious:
@@ -57,6 +58,10 @@ class Lane(Part):
             canvas.line(left, _HEIGHT - _PRESENCE, right + 0.01, _HEIGHT - _PRESENCE)
         canvas.setLineCap(0)
         moments = charts.find_moments(faces, bursts, self.duration_s)
+        for moment in moments:
+            if len(moment.scores) > 1:
+                low, high = _y(min(moment.scores)), _y(max(moment.scores))
+                spread(canvas, self._x(moment.time_s, width), low, high)
         canvas.setStrokeColorRGB(*CURVE)
         canvas.setLineWidth(1.1)
         for before, after in pairwise(moments):
@@ -66,11 +71,7 @@ class Lane(Part):
             canvas.line(*places[0], *places[1])
             canvas.setDash()
         for moment in moments:
-            at = self._x(moment.time_s, width)
-            canvas.setLineWidth(0.8)
-            canvas.setStrokeColorRGB(*CURVE)
-            canvas.line(at, _y(max(moment.scores)), at, _y(min(moment.scores)))
-            mark(canvas, at, _y(moment.p_fake), charts.level_of(moment.p_fake, self.lines))
+            mark(canvas, self._x(moment.time_s, width), _y(moment.p_fake), charts.level_of(moment.p_fake, self.lines))
 
     def _bands(self, canvas: Any, width: float) -> None:
         strong, moderate = self.lines.get(Level.STRONG), self.lines.get(Level.MODERATE)
@@ -231,6 +232,14 @@ def mark(canvas: Any, x: float, y: float, level: Level) -> None:
     else:
         canvas.setFillGray(1)
         canvas.circle(x, y, 2.7, stroke=1, fill=1)
+
+
+def spread(canvas: Any, x: float, low: float, high: float) -> None:
+    """The band from the lowest to the highest face of a moment."""
+    canvas.setFillColorRGB(*_SPREAD)
+    canvas.setStrokeColorRGB(*CURVE)
+    canvas.setLineWidth(0.5)
+    canvas.roundRect(x - 3.2, low, 6.4, high - low, min(1.2, (high - low) / 2), stroke=1, fill=1)
 
 
 def hatched(canvas: Any, x: float, y: float, width: float, height: float) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC
 from fakelab.records import LEVEL_WORDS, Analysis, Finding, Kind, Level, PersonScore
 from fakelab.reports import charts, content, pictures, words
 from fakelab.reports.pdf.builder import Story, bullets
-from fakelab.reports.pdf.charts import Axis, FaceMap, Key, Lane, LevelMark, hatched, mark, presence
+from fakelab.reports.pdf.charts import Axis, FaceMap, Key, Lane, LevelMark, hatched, mark, presence, spread
 from fakelab.reports.pdf.flow import INK, QUIET, WARN, Gap, Part, Picture, Prose, Rows, Rule
 from fakelab.reports.pdf.tags import Node
 from fakelab.reports.pdf.text import Span
@@ -108,8 +108,8 @@ def _people(story: Story, finding: Finding, analysis: Analysis) -> None:
         story.section(title)
         story.prose(
             "One lane for each person over the length of the file. Every mark is one moment that was looked at: the"
-            " higher it stands, the stronger the traces. The bar through a mark spans the neighbouring frames of that"
-            " moment. Most suspicious person first.",
+            " higher it stands, the stronger the traces. The band around a mark spans the scores of neighbouring"
+            " frames; it is no measure of certainty. Most suspicious person first.",
             QUIET,
             8.5,
             keep=True,
@@ -213,10 +213,17 @@ def _axis_and_key(story: Story, people: Sequence[PersonScore], lines: Mapping[Le
     if lines:
         items.append((lambda canvas, x, y: mark(canvas, x, y, Level.MODERATE), "reaches “moderate”"))
         items.append((lambda canvas, x, y: mark(canvas, x, y, Level.STRONG), "reaches “strong”"))
+    if any(charts.is_spread(person, duration_s) for person in people):
+        items.append((_key_spread, "lowest to highest of neighbouring frames"))
     if any(person.suspicious for person in people):
         items.append((lambda canvas, x, y: hatched(canvas, x - 10, y - 4.5, 20, 9), "suspicious stretch"))
     items.append((presence, "person in the picture"))
     story.parts += [Gap(4), Key(items, story.node("P"))]
+
+
+def _key_spread(canvas: Any, x: float, y: float) -> None:
+    spread(canvas, x, y - 6, y + 6)
+    mark(canvas, x, y, Level.NONE_FOUND)
 
 
 def _decides(person: PersonScore, finding: Finding) -> str:
