@@ -117,10 +117,13 @@ def _iou(one: Box, other: Box) -> float:
 
 def _said(found: Sequence[Together], names: dict[int, int], line: float, apart: float, rate: str) -> Check:
     facts = tuple(
-        (_who(each.person, names), f"{each.score:.2f} at {_shift(each.shift_s)}, {each.seconds:.1f} s compared")
+        (
+            _who(each.person, names).capitalize(),
+            f"{each.score:.2f} at {_shift(each.shift_s)}, {each.seconds:.1f} s compared",
+        )
         for each in found
     )
-    facts = (*facts, ("lips go with the sound from", f"{line:.2f}"), ("measured", rate))
+    facts = (*facts, ("Lips go with the sound from", f"{line:.2f}"), ("How often this is wrong", rate))
     best = found[0]
     who = _who(best.person, names)
     others = ", ".join(_who(each.person, names) for each in found[1:] if each.score >= line)
@@ -134,7 +137,7 @@ def _said(found: Sequence[Together], names: dict[int, int], line: float, apart: 
         return Check(NAME, "out_of_step", sentence, facts, (), (), HOW_TO_READ, WHEN_IT_MISLEADS)
     if best.score < apart:
         sentence = (
-            "Nobody's lips go with the sound: another voice, a sound from elsewhere, or lips that cannot be read."
+            "Nobody's lips were found to go with the sound: it comes from elsewhere, or the lips are hard to read."
         )
         return Check(NAME, "apart", sentence, facts, (), (), HOW_TO_READ, WHEN_IT_MISLEADS)
     sentence = "Whether anybody's lips go with the sound cannot be told."

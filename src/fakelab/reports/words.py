@@ -54,7 +54,7 @@ STATE_WORDS = {
     "map": "A map to look at",
     "together": "They go together",
     "out_of_step": "Out of step",
-    "apart": "They do not go together",
+    "apart": "No relation found",
     "unclear": "Cannot be told",
     "not_applicable": "Not applicable",
     "failed": "Could not be done",
