@@ -280,7 +280,8 @@ def _spread_box(x: str, top: float, bottom: float) -> str:
     half = SPREAD_PX / 2
     return (
         f'<svg x="{x}" overflow="visible"><rect class="fl-spread" x="{-half}" width="{SPREAD_PX}" y="{top}"'
-        f' height="{bottom - top:.1f}" rx="2" fill="#23527c" fill-opacity=".2" stroke="#23527c" stroke-width=".8"/></svg>'
+        f' height="{bottom - top:.1f}" rx="2" fill="#23527c" fill-opacity=".2" stroke="#23527c"'
+        ' stroke-width=".8"/></svg>'
     )
 
 

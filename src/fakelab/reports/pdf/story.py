@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
+from typing import Any
 
 from fakelab.records import LEVEL_WORDS, Analysis, Finding, Kind, Level, PersonScore
 from fakelab.reports import charts, content, pictures, words
