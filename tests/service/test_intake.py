@@ -167,6 +167,45 @@ def test_the_machines_fault_is_not_the_files(intake: Intake, workshop: Workshop,
     assert workshop.analyse(taken.id, 1) == "done", "what was finished before a kill is told again, and not done again"
 
 
+def test_a_failed_file_is_tried_again_beside_its_record(intake: Intake, workshop: Workshop, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video at all " * 50)
+    taken = intake.take(_asked(broken, choices={"prior": 0.1}, webhook="http://127.0.0.1/hook"), broken)
+    with pytest.raises(UsageError, match="it is waiting"):
+        intake.retry(intake.jobs.get(taken.id), actor="b")
+    assert workshop.analyse(taken.id, 1) == "failed"
+    first, record = intake.jobs.get(taken.id), intake.history.get(taken.id)
+    again = intake.retry(first, actor="b")
+    job = intake.jobs.get(again.id)
+    assert again.id != taken.id and job.repeats == taken.id and job.actor == "b"
+    kept = ("owner", "acquired", "name", "size_bytes", "sha256", "choices", "webhook", "recipe")
+    assert [getattr(job, each) for each in kept] == [getattr(first, each) for each in kept]
+    assert intake.retry(first, actor="b").id == again.id, "what is under way is not begun twice"
+    assert [each.id for each in intake.jobs.repeating(taken.id, owner="d")] == [again.id]
+    assert intake.jobs.repeating(taken.id, owner="another") == []
+    assert intake.history.get(taken.id) == record and intake.jobs.get(taken.id) == first
+    intake.history.delete(taken.id, actor="a")
+    assert Path(job.place).is_file(), "each has a file of its own"
+    assert workshop.analyse(again.id, 1) == "failed"
+    Path(job.place).unlink()
+    with pytest.raises(UsageError, match="no longer stored"):
+        intake.retry(intake.jobs.get(again.id), actor="b")
+
+
+def test_a_file_that_was_mended_where_it_lies_is_tried_again_as_it_is_now(
+    intake: Intake, workshop: Workshop, picture: Path
+) -> None:
+    whole = picture.read_bytes()
+    picture.write_bytes(b"no picture at all")
+    (taken,) = intake.take_path(picture, owner="d", actor="a", choices={})
+    assert workshop.analyse(taken.id, 1) == "failed"
+    picture.write_bytes(whole)
+    again = intake.retry(intake.jobs.get(taken.id), actor="a")
+    assert workshop.analyse(again.id, 1) == "done"
+    assert intake.history.get(again.id).sha256 == hashlib.sha256(whole).hexdigest()
+    assert intake.history.get(again.id).place == str(picture)
+
+
 def _slow_download(monkeypatch: pytest.MonkeyPatch, meanwhile: Any) -> None:
     """Stands in for the downloader: it asks at once whether the file is still wanted, and once more `meanwhile`."""
 

@@ -239,6 +239,93 @@ def test_the_link_of_a_failed_one_is_fetched_again_as_an_analysis_of_its_own(
     assert second != first and house.jobs.get(second).url == link
     wait_until(lambda: not house.jobs.get(second).open)
     assert house.history.get(first) == before, "the record of the failure stands as it was"
+    assert f'href="/runs/{second}"' in browser_like.get(f"/runs/{first}").text
+
+
+def failed_run(desk: Desk, name: str) -> str:
+    """A file that no decoder reads, of this desk."""
+    run = str(desk.hand_in(b"no video at all " + name.encode(), name=name).json()["id"])
+    assert desk.result(run)["state"] == "failed"
+    return run
+
+
+def signed_in(app: object, house: House, name: str, role: str, desk: str) -> TestClient:
+    house.accounts.add_user(name, "a long password", role=role, desk=desk, actor="test")
+    client = TestClient(app, base_url="http://127.0.0.1", follow_redirects=False, headers={"Accept": "text/html"})  # type: ignore[arg-type]
+    assert client.post("/login", data={"name": name, "password": "a long password"}).status_code == 303
+    return client
+
+
+def test_a_failed_file_is_tried_again_as_an_analysis_of_its_own(make_desk: Make, house: House, app: object) -> None:
+    desk = make_desk()
+    first = failed_run(desk, "broken once.mp4")
+    client = signed_in(app, house, f"ann.{desk.name}", "analyst", desk.name)
+    token = csrf_of(client)
+    client.post(f"/runs/{first}/review", data={"csrf": token, "conclusion": "Sent on as it came"})
+    before = house.history.get(first)
+    text = client.get(f"/runs/{first}").text
+    assert ">Try again</button>" in text and "Sent on as it came" in text
+    answer = client.post(f"/runs/{first}/retry", data={"csrf": token})
+    assert answer.status_code == 303, answer.text
+    second = answer.headers["location"].removeprefix("/runs/")
+    assert desk.result(second)["state"] == "failed" and second != first
+    assert house.history.get(first) == before
+    old, new = (client.get(f"/runs/{each}").text for each in (first, second))
+    assert f'href="/runs/{second}"' in old and "Tried again:" in old and "Sent on as it came" in old
+    assert f'href="/runs/{first}"' in new and "It was a new try of" in new and "Sent on as it came" not in new
+    noted = [each for each in house.history.events(first) if each.action == "re-run"]
+    assert [each.actor for each in noted] == [f"ann.{desk.name}"]
+
+
+def test_a_failed_file_that_is_gone_is_handed_in_anew(make_desk: Make, house: House, app: object) -> None:
+    desk = make_desk()
+    run = failed_run(desk, "broken and gone.mp4")
+    client = signed_in(app, house, f"gus.{desk.name}", "analyst", desk.name)
+    Path(house.history.get(run).place).unlink()
+    text = client.get(f"/runs/{run}").text
+    assert "no longer stored" in text and "/retry" not in text and 'href="/">Analyse another' in text
+    answer = client.post(f"/runs/{run}/retry", data={"csrf": csrf_of(client)})
+    assert answer.status_code == 400 and "no longer stored" in answer.text
+    assert house.jobs.repeating(run, owner=desk.name) == []
+
+
+def test_a_path_of_this_machine_is_tried_again_by_who_sits_at_it(
+    browser_like: TestClient, make_desk: Make, house: House, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video at all")
+    form = {"csrf": csrf_of(browser_like), "url": str(tmp_path / "broken.mp4")}
+    answer = browser_like.post("/analyse", files={name: (None, value) for name, value in form.items()})
+    run = answer.headers["location"].removeprefix("/runs/")
+    wait_until(lambda: not house.jobs.get(run).open)
+    by_key = make_desk(name="local").client
+    assert "/retry" not in by_key.get(f"/runs/{run}").text
+    refused = by_key.post(f"/runs/{run}/retry")
+    assert refused.status_code == 403 and "paths are for local mode" in refused.text
+    assert "/retry" in browser_like.get(f"/runs/{run}").text
+    answer = browser_like.post(f"/runs/{run}/retry", data={"csrf": form["csrf"]})
+    again = answer.headers["location"].removeprefix("/runs/")
+    wait_until(lambda: not house.jobs.get(again).open)
+    assert house.history.get(again).place == str(tmp_path / "broken.mp4") and again != run
+
+
+def test_who_may_not_analyse_tries_nothing_again(
+    make_desk: Make, house: House, app: object, browser_like: TestClient
+) -> None:
+    desk = make_desk()
+    run = failed_run(desk, "broken for others.mp4")
+    viewer = signed_in(app, house, f"vic.{desk.name}", "viewer", desk.name)
+    assert "/retry" not in viewer.get(f"/runs/{run}").text
+    analyst = signed_in(app, house, f"abe.{desk.name}", "analyst", desk.name)
+    tries = [
+        viewer.post(f"/runs/{run}/retry", data={"csrf": csrf_of(viewer)}),
+        analyst.post(f"/runs/{run}/retry"),
+        analyst.post(f"/runs/{run}/retry", data={"csrf": csrf_of(viewer)}),
+        analyst.post(f"/runs/{run}/retry", data={"csrf": csrf_of(analyst)}, headers={"Origin": "http://evil.example"}),
+    ]
+    assert [each.status_code for each in tries] == [403] * len(tries)
+    elsewhere = browser_like.post(f"/runs/{run}/retry", data={"csrf": csrf_of(browser_like)})
+    assert elsewhere.status_code == 404 and "broken for others" not in elsewhere.text
+    assert house.jobs.repeating(run, owner=desk.name) == []
 
 
 def test_the_page_of_the_rest_interface_names_every_operation(browser_like: TestClient) -> None:

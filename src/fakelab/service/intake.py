@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from fakelab.errors import ConflictError, NotFoundError, TooManyError, UsageError, unknown_name
 from fakelab.service.history import History, new_id
-from fakelab.service.jobs import RUNNING, WAITING, Asked, Job, Jobs
+from fakelab.service.jobs import FAILED, RUNNING, WAITING, Asked, Job, Jobs
 from fakelab.service.recipe import recipe_of_settings
 from fakelab.service.runs import Run
 from fakelab.settings import Settings, changed
@@ -108,12 +108,7 @@ class Intake:
         return [self._take_path(each, owner, actor, choices) for each in files]
 
     def _take_path(self, path: Path, owner: str, actor: str, choices: Mapping[str, Any]) -> Taken:
-        try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = path.stat().st_size
-        except OSError as error:
-            raise NotFoundError(f"'{path}' cannot be read", str(error.strerror), "Check the path.") from error
+        digest, size = _digest(path)
         return self.take_in_place(
             Asked(
                 name=shown_name(path.name),
@@ -159,17 +154,37 @@ class Intake:
         )
         recipe = recipe_of_settings(run.sha256, changed(self.settings, **choices))
         with self._one_at_a_time:
-            self.check_room()
-            job_id = new_id()
-            place = Path(run.place)
-            if self.history.media_of(run.id) in place.parents:
-                # Each run keeps its own file, so that deleting one leaves the other whole; the bytes lie there once.
-                own = self.history.media_of(job_id) / place.name
-                own.parent.mkdir(parents=True, mode=0o700)
-                _link_or_copy(place, own)
-                place = own
-            self.history.note(actor, "re-run", run.id, again=job_id)
-            return self._added(asked, id=job_id, place=str(place), recipe=recipe)
+            return self._repeated(asked, Path(run.place), recipe)
+
+    def retry(self, job: Job, *, actor: str) -> Taken:
+        """The file of a failed job as an analysis of its own, asked for as before; the record of the failure stays.
+
+        Where the same is under way already, that is the answer. Raises UsageError where the file is gone.
+        """
+        place = Path(job.place)
+        if job.state != FAILED or not job.place or not place.is_file():
+            why = "its file is no longer stored" if job.state == FAILED else f"it is {job.state}"
+            raise UsageError(f"'{job.name}' cannot be tried again", why, "Hand the file in anew.")
+        asked = Asked(
+            name=job.name,
+            owner=job.owner,
+            actor=actor,
+            acquired=job.acquired,
+            size_bytes=job.size_bytes,
+            sha256=job.sha256,
+            choices=self.checked(job.choices),
+            webhook=job.webhook,
+            repeats=job.id,
+        )
+        if self.history.media_of(job.id) not in place.parents:
+            # A file that lies with its owner may have been mended since.
+            digest, size = _digest(place)
+            asked = replace(asked, sha256=digest, size_bytes=size)
+        recipe = recipe_of_settings(asked.sha256, changed(self.settings, **asked.choices))
+        with self._one_at_a_time:
+            if under_way := self.jobs.under_way(recipe, owner=job.owner):
+                return Taken(under_way.id, known=False, fresh=False)
+            return self._repeated(asked, place, recipe)
 
     def checked(self, choices: Mapping[str, Any]) -> dict[str, Any]:
         """The choices that were made, of the types that settings have. Raises UsageError, UnknownNameError."""
@@ -190,8 +205,21 @@ class Intake:
 
     # -- inside ------------------------------------------------------------------------------------------------
 
+    def _repeated(self, asked: Asked, place: Path, recipe: str) -> Taken:
+        self.check_room()
+        job_id = new_id()
+        if self.history.media_of(asked.repeats) in place.parents:
+            # Each run keeps its own file, so that deleting one leaves the other whole; the bytes lie there once.
+            own = self.history.media_of(job_id) / place.name
+            own.parent.mkdir(parents=True, mode=0o700)
+            _link_or_copy(place, own)
+            place = own
+        return self._added(asked, id=job_id, place=str(place), recipe=recipe)
+
     def _added(self, asked: Asked, **values: Any) -> Taken:
         job = self.jobs.add(replace(asked, **values))
+        if job.repeats:
+            self.history.note(job.actor, "re-run", job.repeats, again=job.id)
         self._put(job)
         return Taken(job.id, known=False, fresh=True)
 
@@ -222,6 +250,15 @@ def shown_name(name: str) -> str:
     """The name that a record keeps of a file that was handed in: its last part, at most 255 characters."""
     last = re.split(r"[/\\]", name)[-1].replace("\0", "").strip()[:255]
     return last.encode(errors="replace").decode() or "file"
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    """The SHA-256 and the size of a file. Raises NotFoundError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
+    except OSError as error:
+        raise NotFoundError(f"'{path}' cannot be read", str(error.strerror), "Check the path.") from error
 
 
 def _sync(path: Path) -> None:

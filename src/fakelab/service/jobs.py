@@ -171,6 +171,12 @@ class Jobs:
         with self.history.reading() as session:
             return [_job(row) for row in session.scalars(query)] if batch else []
 
+    def repeating(self, run: str, *, owner: str) -> list[Job]:
+        """The jobs that do this run again, newest first."""
+        query = select(JobRow).where(JobRow.repeats == run, JobRow.owner == owner)
+        with self.history.reading() as session:
+            return [_job(row) for row in session.scalars(query.order_by(JobRow.created.desc(), JobRow.id))]
+
     def changed_since(self, moment: str) -> list[Job]:
         """Jobs of all owners that changed at or after this moment (RFC 3339), in the order of their change."""
         query = select(JobRow).where(JobRow.changed >= moment).order_by(JobRow.changed)

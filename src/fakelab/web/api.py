@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import asdict
-from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
@@ -12,13 +11,12 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from fakelab.analyze import known_lips, known_models, known_voices
-from fakelab.errors import ConflictError, DeniedError, LimitError, UsageError
+from fakelab.errors import ConflictError, LimitError, UsageError
 from fakelab.records import Level
 from fakelab.service.accounts import Who
-from fakelab.service.chain import sha256_of_json
 from fakelab.service.history import LARGEST
-from fakelab.service.intake import CHOICES, Taken, shown_name
-from fakelab.service.jobs import DONE, FAILED, Asked, Job, not_there
+from fakelab.service.intake import CHOICES, Taken
+from fakelab.service.jobs import DONE, FAILED, Job, not_there
 from fakelab.service.reporting import FORMATS, sealed_report
 from fakelab.service.runs import Run, Search
 from fakelab.web.auth import Admin, Analyst, Reader, Remover, Reviewer, house_of
@@ -27,6 +25,7 @@ from fakelab.web.files import artifact_answer, media_answer
 from fakelab.web.house import House
 from fakelab.web.receive import ReceivedFile, received
 from fakelab.web.shapes import PROBLEMS, Analyses, Analysis, Id, NewAnalysis, NewReview, Review, Tags
+from fakelab.web.take import take_file, take_link, take_path
 
 TUS = "1.0.0"
 MOST_LISTED = 200
@@ -137,55 +136,6 @@ def _take_json(house: House, who: Who, asked: NewAnalysis, key: str) -> Taken:
     )
     house.uploads.drop(asked.upload or "")
     return taken
-
-
-def take_file(house: House, who: Who, file: ReceivedFile, fields: Mapping[str, Any], key: str = "") -> Taken:
-    """A file that came becomes an analysis of whoever sent it."""
-    choices = {name: value for name, value in fields.items() if name in CHOICES and value not in ("", None)}
-    webhook = str(fields.get("webhook") or "")
-    if webhook:
-        house.webhooks.check(webhook)
-    return house.intake.take(
-        Asked(
-            name=shown_name(file.name),
-            owner=who.desk,
-            actor=who.name,
-            acquired="upload",
-            size_bytes=file.size,
-            sha256=file.sha256,
-            choices=choices,
-            request_key=key,
-            request_hash=sha256_of_json({"file": file.sha256, "choices": choices}) if key else "",
-            webhook=webhook,
-        ),
-        file.path,
-    )
-
-
-def take_path(house: House, who: Who, path: str, choices: Mapping[str, Any]) -> list[Taken]:
-    """A file or folder of this machine, for the person who sits at it. Raises DeniedError for anybody else."""
-    if who.via != "ticket":
-        raise DeniedError("paths are for local mode", "others must not learn what lies on this machine", "Upload it.")
-    return house.intake.take_path(FilePath(path).expanduser(), owner=who.desk, actor=who.name, choices=choices)
-
-
-def take_link(house: House, who: Who, url: str, choices: Mapping[str, Any], key: str = "", webhook: str = "") -> Taken:
-    """A link becomes an analysis; its file is fetched when its turn comes."""
-    if webhook:
-        house.webhooks.check(webhook)
-    return house.intake.take_link(
-        Asked(
-            name="",
-            owner=who.desk,
-            actor=who.name,
-            acquired="url",
-            url=url,
-            choices=choices,
-            request_key=key,
-            request_hash=sha256_of_json({"url": url, "choices": dict(choices)}) if key else "",
-            webhook=webhook,
-        )
-    )
 
 
 @router.get("/analyses", tags=["analyses"], response_model=Analyses)

@@ -12,13 +12,14 @@ from fakelab.errors import UsageError, unknown_name
 from fakelab.service.copies import outline, plays, shots
 from fakelab.service.jobs import DONE, FAILED, Job
 from fakelab.service.runs import Run, Search
-from fakelab.web.api import remove, report_answer, take_file, take_link, take_path
+from fakelab.web.api import remove, report_answer
 from fakelab.web.auth import Reader, check_csrf, house_of, known
 from fakelab.web.files import media_answer, overlay_png, proxy_of
 from fakelab.web.forms import Asked, Removed, Reviewed, run_of, to
 from fakelab.web.house import House
 from fakelab.web.receive import received
 from fakelab.web.render import page
+from fakelab.web.take import may_take_again, take_file, take_link, take_path, try_again
 from fakelab.web.views import SEARCH_PAGES, Result, relatives, result_of, shot_lane, sound_lane, track_data
 
 router = APIRouter(include_in_schema=False)
@@ -95,12 +96,11 @@ def cancel(request: Request, run: str, form: Asked) -> Response:
 
 @router.post("/runs/{run}/retry")
 def retry(request: Request, run: str, form: Asked) -> Response:
-    """Puts a cancelled one back; the link of a failed one becomes an analysis of its own, for no record is replaced."""
+    """Puts a cancelled one back; a failed one becomes an analysis of its own, for no record is replaced."""
     house = house_of(request)
     job = house.jobs.get(run, owner=form.who.desk)
-    if job.state == FAILED and job.url:
-        taken = take_link(house, form.who, job.url, job.choices, webhook=job.webhook)
-        return to(f"/runs/{taken.id}")
+    if job.state == FAILED:
+        return to(f"/runs/{try_again(house, form.who, job).id}")
     house.queue.put(house.jobs.again(run, owner=form.who.desk, actor=form.who.name))
     return to(f"/runs/{run}")
 
@@ -125,10 +125,21 @@ def run_page(request: Request, who: Reader, run: str) -> Response:
         "like": like,
         "events": house.history.events(found.id),
         "may": {scope: who.may(scope) for scope in ("analyse", "review", "delete")},
+        "first": next(iter(house.history.several([job.repeats])), None) if job and job.repeats else None,
     }
     if found.error:
         document = house.history.document(found.id)
-        return page(request, "failed.html.j2", error=document["error"], job=job, **common)
+        again = house.jobs.repeating(found.id, owner=who.desk)
+        became = {each.id: each for each in house.history.several([each.id for each in again])}
+        return page(
+            request,
+            "failed.html.j2",
+            error=document["error"],
+            job=job,
+            stored=may_take_again(who, found),
+            again=[(each, became.get(each.id)) for each in again],
+            **common,
+        )
     document = house.history.document(found.id)
     result = result_of(house, found)
     proxy = proxy_of(house, found.id)
