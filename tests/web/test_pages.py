@@ -170,6 +170,11 @@ def test_selected_runs_are_compared_and_done_again(
     batch = again.headers["location"]
     assert batch.startswith("/rescored/")
     wait_until(lambda: "0 results changed" in browser_like.get(batch).text)
+    (repeated,) = house.jobs.repeating(handed_in, owner="local")
+    wait_until(lambda: not house.jobs.get(repeated.id).open)
+    record = re.search(r"<dt>Done again from</dt><dd>(.*?)</dd>", browser_like.get(f"/runs/{repeated.id}").text)
+    assert record and f'href="/runs/{handed_in}"' in record[1]
+    assert "Done again from" not in browser_like.get(f"/runs/{handed_in}").text
     assert browser_like.post("/history/selected", data={"csrf": token, "do": "compare"}).status_code == 400
 
 
