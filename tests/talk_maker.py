@@ -54,7 +54,7 @@ def strip(person: int, pictures: Floats, start_s: float = 0.0) -> MouthStrip:
 
 def talking_video(path: Path, wave: Wave, fps: int = 25, sound_of: Wave | None = None) -> Path:
     """The astronaut, her mouth painted open as `wave` is loud, with it or with another sound."""
-    picture = portrait()[:256, 96:352]
+    picture = cv2.resize(portrait()[:256, 96:352], (160, 160), interpolation=cv2.INTER_AREA)
     opening = loudness(wave, fps)
     with av.open(str(path), "w") as out:
         video, sound = out.add_stream("libx264", rate=fps), out.add_stream("aac", rate=SOUND_RATE, layout="mono")
@@ -62,7 +62,7 @@ def talking_video(path: Path, wave: Wave, fps: int = 25, sound_of: Wave | None =
         video.pix_fmt, video.options = "yuv420p", {"preset": "ultrafast", "crf": "18"}
         for each in opening:
             frame = picture.copy()
-            cv2.ellipse(frame, (126, 141), (14, 2 + round(9 * float(each))), 0, 0, 360, (60, 20, 25), -1)
+            cv2.ellipse(frame, (79, 88), (9, 1 + round(6 * float(each))), 0, 0, 360, (60, 20, 25), -1)
             out.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         out.mux(video.encode())
         heard = wave if sound_of is None else sound_of

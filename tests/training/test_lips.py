@@ -69,8 +69,8 @@ def test_the_command_learns_from_films_lists_what_it_cannot_use_and_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = []
-    for number in range(6):
-        talking_video(tmp_path / f"{number}.mp4", speech_like(6.0, number))
+    for number in (0, 1, 2, 4, 5, 6):
+        talking_video(tmp_path / f"{number}.mp4", speech_like(5.0, number))
         rows.append((f"{number}.mp4", "real", f"s{number}", f"p{number}"))
     talking_video(tmp_path / "mute.mp4", silence(5.0))
     (tmp_path / "words.mp4").write_text("no film")
