@@ -1,11 +1,11 @@
-"""Measures a server as a desk would strain it: `python scripts/measure_server.py WHAT [CLIP]`. Everything is made here.
+"""Measures a server as a desk would strain it, with things made here: `python scripts/measure_server.py WHAT [MORE]`.
 
 records   10,000 records: median time of the list, a search and filters
 kills     40 uploads queued, the server killed with -9 three times: results, doubles, losses
-upload    a 2 GB upload: peak memory of the server
+upload    an upload of 2 GB, or of MORE: peak memory of the server
 clients   50 clients that upload a small clip at once: all answered, and when
 pages     median time of pages while 4 analyses run
-rate      files per hour and core, of CLIP (or a made clip) with the default model
+rate      files per hour and core, of a made clip, or the one that MORE names, with the default model
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -188,8 +189,8 @@ def measure_kills(folder: Path) -> Iterator[str]:
     history.close()
 
 
-def measure_upload(folder: Path) -> Iterator[str]:
-    """The memory of the server while 2 GB come in."""
+def measure_upload(folder: Path, gigabytes: int = 2) -> Iterator[str]:
+    """The memory of the server while so many GB come in."""
     server = Server(folder)
     history = History(folder)
     key = server.key(history)
@@ -207,7 +208,7 @@ def measure_upload(folder: Path) -> Iterator[str]:
 
     def body() -> Iterator[bytes]:
         piece = os.urandom(1 << 20)
-        for _ in range(2048):
+        for _ in range(1000 * gigabytes):
             yield piece
 
     started = time.monotonic()
@@ -220,7 +221,7 @@ def measure_upload(folder: Path) -> Iterator[str]:
     stop.set()
     watcher.join()
     yield (
-        f"2 GB in one request: {seconds:.0f} s, server's memory {before / 1024:.0f} MB before, "
+        f"{gigabytes} GB in one request: {seconds:.0f} s, server's memory {before / 1024:.0f} MB before, "
         f"peak {peak[0] / 1024:.0f} MB; answer {answer.status_code}"
     )
     server.end()
@@ -305,7 +306,9 @@ def main() -> None:
     if what not in WHAT:
         raise SystemExit(__doc__)
     folder = Path(tempfile.mkdtemp(prefix="fakelab-measure-"))
-    extra = {"clip": Path(sys.argv[2])} if what == "rate" and len(sys.argv) > 2 else {}
+    extra: dict[str, Any] = {}
+    if len(sys.argv) > 2:
+        extra = {"clip": Path(sys.argv[2])} if what == "rate" else {"gigabytes": int(sys.argv[2])}
     try:
         for line in WHAT[what](folder, **extra):
             print(line, flush=True)
