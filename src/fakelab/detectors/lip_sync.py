@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from fakelab.faces.mouth import RATE, MouthStrip, mouths_in
+from fakelab.faces.track import iou
 from fakelab.media import Density, Limits, open_media
 from fakelab.media.audio import windows
 from fakelab.media.beside import SoundBeside
@@ -13,11 +16,10 @@ from fakelab.models.lips import (
     IN_STEP,
     LEAST_SPEECH_S,
     LONGEST_S,
-    MOST_SHIFT,
     PLACES,
     SHORTEST_S,
     LipModel,
-    sound_bands,
+    stretch_of,
     together,
 )
 from fakelab.records import Box, Check, Finding, Progress
@@ -78,10 +80,9 @@ def compared(strips: Sequence[MouthStrip], sound: SoundBeside, model: LipModel) 
     for person in sorted({strip.person for strip in strips}):
         stretches = []
         for strip in (each for each in strips if each.person == person):
-            bands = sound_bands(sound.samples(strip.start_s, len(strip.pictures) / RATE))
-            count = len(bands)
-            if count > 4 * MOST_SHIFT:
-                stretches.append((strip.pictures[:count], bands))
+            stretch = stretch_of(strip.pictures, sound.samples(strip.start_s, len(strip.pictures) / RATE))
+            if stretch is not None:
+                stretches.append(stretch)
         seconds = sum(len(pictures) for pictures, _ in stretches) / RATE
         if seconds >= SHORTEST_S:
             score, shift = together(model.curve(stretches))
@@ -101,18 +102,15 @@ def _names(strips: Sequence[MouthStrip], faces: Finding | None) -> dict[int, int
             for time_s, box in places:
                 near = min(other.faces, key=lambda face: abs(face.time_s - time_s))
                 if abs(near.time_s - time_s) <= SAME_TIME_S:
-                    votes[other.person] = max(votes.get(other.person, 0.0), _iou(box, near.box))
+                    votes[other.person] = max(votes.get(other.person, 0.0), _overlap(box, near.box))
         best = max(votes, key=lambda each: votes[each], default=None)
         if best is not None and votes[best] >= SAME_IOU and best not in found.values():
             found[person] = best
     return found
 
 
-def _iou(one: Box, other: Box) -> float:
-    width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
-    shared = max(0.0, width) * max(0.0, height)
-    return shared / max(one[2] * one[3] + other[2] * other[3] - shared, 1e-6)
+def _overlap(one: Box, other: Box) -> float:
+    return float(iou(np.array([one], np.float32), np.array([other], np.float32))[0, 0])
 
 
 def _said(found: Sequence[Together], names: dict[int, int], line: float, apart: float, rate: str) -> Check:

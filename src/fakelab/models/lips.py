@@ -103,6 +103,15 @@ def around(values: Floats, span: int) -> Floats:
     return np.concatenate([padded[k : k + len(values)] for k in range(2 * span + 1)], axis=1)
 
 
+def stretch_of(pictures: Floats, samples: Floats) -> tuple[Floats, Floats] | None:
+    """Pictures and bands of as many moments as both hold; None where these are too few to be shifted.
+
+    `pictures` (N, H, W) at RATE and `samples` (S,) at SOUND_RATE begin at one moment.
+    """
+    bands = sound_bands(samples)[: len(pictures)]
+    return (pictures[: len(bands)], bands) if len(bands) > 4 * MOST_SHIFT else None
+
+
 def sound_bands(samples: Floats) -> Floats:
     """(N, BANDS) logarithm of energy in mel bands, RATE a second, of (S,) samples at SOUND_RATE.
 

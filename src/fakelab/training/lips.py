@@ -33,7 +33,6 @@ from fakelab.models.lips import (
     IN_STEP,
     LEAST_SPEECH_S,
     LONGEST_S,
-    MOST_SHIFT,
     PLACES,
     RATE,
     SHORTEST_S,
@@ -42,7 +41,7 @@ from fakelab.models.lips import (
     components,
     evened,
     normal,
-    sound_bands,
+    stretch_of,
     together,
     written,
 )
@@ -102,9 +101,7 @@ def talkers_of(rows: Sequence[Row], folder: Path, progress: Progress | None = No
         try:
             stretches, side = _seen(row, folder / f"{number:05d}.npz")
             found.append(Talker(row, stretches, side, parts[number]))
-        except MediaError as error:
-            skipped.append((str(row.path), str(error)))
-        except _UnfitError as error:
+        except (MediaError, _UnfitError) as error:
             skipped.append((str(row.path), str(error)))
         if progress:
             progress(number + 1, len(rows))
@@ -138,10 +135,10 @@ def _seen(row: Row, kept: Path) -> tuple[tuple[Stretch, ...], float]:
                 seen[strip.person] += len(strip.pictures)
             longest = max(seen, key=lambda each: seen[each])
             for number, strip in enumerate(each for each in strips if each.person == longest):
-                bands = sound_bands(sound.samples(strip.start_s, len(strip.pictures) / RATE))
-                if len(bands) > 4 * MOST_SHIFT:
-                    arrays[f"mouth{number}"] = (strip.pictures[: len(bands)] * 255).round().astype(np.uint8)
-                    arrays[f"sound{number}"] = bands
+                stretch = stretch_of(strip.pictures, sound.samples(strip.start_s, len(strip.pictures) / RATE))
+                if stretch is not None:
+                    arrays[f"mouth{number}"] = (stretch[0] * 255).round().astype(np.uint8)
+                    arrays[f"sound{number}"] = stretch[1]
                     arrays["side"] = strip.side_px
         part = kept.with_suffix(".part.npz")
         np.savez(part, **arrays)
