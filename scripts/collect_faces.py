@@ -1,0 +1,141 @@
+"""Face crops of three public repositories -> files and a manifest that `fakelab data prepare` and `train` read.
+
+    python scripts/collect_faces.py --clones CLONES --out faces --real 6600 --fake 3000
+
+CLONES holds clones (OWNER/NAME or OWNER+NAME, bare or not) of i-Shreyansh/DeepFake-Detection (DFDC, one crop of each
+training video), mattans/AgeProgression (UTKFace) and warm-ice0x00/face-recognition-training (LFW). Of DFDC, originals
+of 120 px and more and one forgery of each; of UTKFace, adults; of LFW, one picture of each person. Clips that stand in
+public test sets are left out. The terms of each set hold: research alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from collect_list import clone_of
+
+DFDC, UTKFACE, LFW = (
+    "i-Shreyansh/DeepFake-Detection",
+    "mattans/AgeProgression",
+    "warm-ice0x00/face-recognition-training",
+)
+LEFT_OUT = {
+    *("anndvqgoko", "knqhpwoigk", "lynaeydofd", "abqwwspghj", "brtujopkby", "widuwuoiur", "yhffcuhhjy"),
+}
+"""DFDC's published samples, which test sets are made of."""
+LEAST_PX = 120
+ADULT = range(18, 91)
+COLUMNS = ("path", "label", "source", "group", "forgery", "split", "tight")
+
+
+def blobs(clone: Path, folder: str) -> dict[str, str]:
+    """Path -> object of every file below `folder` in HEAD."""
+    listed = subprocess.run(
+        ["git", "-C", clone, "ls-tree", "-r", "HEAD", folder], capture_output=True, check=True, text=True
+    )
+    return {line.split("\t", 1)[1]: line.split()[2] for line in listed.stdout.splitlines()}
+
+
+def written(clone: Path, wanted: list[tuple[str, Path]]) -> Iterator[bool]:
+    """Writes each object to its path; whether it was there."""
+    with subprocess.Popen(
+        ["git", "-C", clone, "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as git:
+        assert git.stdin is not None and git.stdout is not None
+        for name, target in wanted:
+            git.stdin.write(f"{name}\n".encode())
+            git.stdin.flush()
+            head = git.stdout.readline().split()
+            if len(head) < 3:
+                yield False
+                continue
+            data = git.stdout.read(int(head[2]))
+            git.stdout.read(1)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+            yield True
+        git.stdin.close()
+
+
+def dfdc(clone: Path, rng: random.Random, real: int, fake: int, val: int) -> list[tuple[str, dict[str, str]]]:
+    """Path in the clone and row of each crop that is taken; `val` originals with their forgeries are for choosing."""
+    shown = subprocess.run(
+        ["git", "-C", clone, "show", "HEAD:metadata.csv"], capture_output=True, check=True, text=True
+    )
+    rows = [row for row in csv.DictReader(io.StringIO(shown.stdout)) if int(row["original_width"]) >= LEAST_PX]
+    names = sorted({row["videoname"][:-4] for row in rows if row["label"] == "REAL"} - LEFT_OUT)
+    forged: dict[str, list[str]] = {}
+    for row in rows:
+        if row["label"] == "FAKE":
+            forged.setdefault(row["original"][:-4], []).append(row["videoname"][:-4])
+    rng.shuffle(names)
+    taken = []
+    for number, name in enumerate(names[:real]):
+        split = "val" if number < val else "train"
+        row = {"source": "dfdc", "group": name, "split": split, "tight": "1", "forgery": ""}
+        taken.append((f"faces_224/{name}.jpg", {"label": "real", **row}))
+        if name in forged and (split == "val" or fake > 0):
+            fake -= split == "train"
+            other = rng.choice(forged[name])
+            taken.append((f"faces_224/{other}.jpg", {"label": "fake", **row, "forgery": "dfdc"}))
+    return taken
+
+
+def others(paths: list[str], source: str, rng: random.Random, count: int) -> list[tuple[str, dict[str, str]]]:
+    """Adults of UTKFace, or one picture a person of LFW."""
+    rng.shuffle(paths)
+    taken: dict[str, str] = {}
+    for path in paths:
+        name = Path(path).stem
+        age = name.split("_")[0]
+        who = name if source == "utkface" else name.rsplit("_", 1)[0]
+        if path.endswith(".jpg") and (source == "lfw" or (age.isdigit() and int(age) in ADULT)):
+            taken.setdefault(who, path)
+    row = {"label": "real", "source": source, "split": "train", "tight": "", "forgery": ""}
+    return [(path, {**row, "group": f"{source}-{who}"}) for who, path in list(taken.items())[:count]]
+
+
+def main() -> int:
+    """Collects what the command line names."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--clones", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    for name, count in (("real", 6600), ("fake", 3000), ("val", 400), ("utkface", 1300), ("lfw", 1100), ("seed", 5)):
+        parser.add_argument(f"--{name}", type=int, default=count)
+    given = parser.parse_args()
+    rng, rows = random.Random(given.seed), []
+    for repository, source, folder in ((DFDC, "dfdc", "faces_224"), (UTKFACE, "utkface", "data"), (LFW, "lfw", "lfw")):
+        clone = clone_of(given.clones, repository)
+        if clone is None:
+            print(f"{repository}: no clone in {given.clones}, left out")
+            continue
+        objects = blobs(clone, folder)
+        if source == "dfdc":
+            wanted = dfdc(clone, rng, given.real, given.fake, given.val)
+        else:
+            wanted = others(sorted(objects), source, rng, getattr(given, source))
+        there = [(path, row) for path, row in wanted if path in objects]
+        places = [given.out / "files" / source / Path(path).name for path, _ in there]
+        pairs = [(objects[path], place) for (path, _), place in zip(there, places, strict=True)]
+        found = list(written(clone, pairs))
+        rows += [
+            {"path": f"files/{source}/{place.name}", **row}
+            for (_, row), place, ok in zip(there, places, found, strict=True)
+            if ok
+        ]
+        print(f"{source}: {sum(found)} crops")
+    with (given.out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    return 0 if rows else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

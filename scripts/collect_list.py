@@ -1,0 +1,101 @@
+"""Media of public repositories that measurements rest on: a list with paths -> files and a manifest.
+
+    python scripts/collect_list.py examples/lists/clips.csv --clones CLONES --out media
+
+The lists name repositories and paths, not media: clone what you may use. CLONES holds the clones as OWNER/NAME or
+OWNER+NAME, bare or not, also one folder deeper as `repo`. Each file is taken from HEAD, compared with the list's
+SHA-256, cut where the list says so, and written to OUT/files; OUT/manifest.csv is what `fakelab data`, `evaluate` and
+`train` read. What is missing or was changed is told and left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+KEPT = ("label", "source", "group", "forgery", "original", "split", "licence")
+"""Columns of the list that the manifest has, too."""
+
+
+def clone_of(clones: Path, repository: str) -> Path | None:
+    """The folder of a repository's clone, or None."""
+    for name in (repository, repository.replace("/", "+")):
+        for path in (clones / name / "repo", clones / name, clones / f"{name}.git"):
+            if (path / ".git").exists() or (path / "HEAD").is_file():
+                return path
+    return None
+
+
+def blob(clone: Path, path: str) -> bytes | None:
+    """The file at `path` in the clone's HEAD, or None."""
+    done = subprocess.run(["git", "-C", clone, "show", f"HEAD:{path}"], capture_output=True, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+def cut(source: Path, target: Path, crop: str, span: str) -> None:
+    """Cuts by ffmpeg: `crop` is "width:height:x:y", `span` is "start:seconds"; either may be empty."""
+    command = ["ffmpeg", "-v", "error", "-y"]
+    if span:
+        start, seconds = span.split(":")
+        command += ["-ss", start, "-t", seconds]
+    command += ["-i", str(source)]
+    if crop:
+        command += ["-vf", f"crop={crop}"]
+    if target.suffix == ".mp4":
+        command += ["-c:v", "libx264", "-crf", "12", "-an"] if crop else ["-c", "copy", "-an"]
+    subprocess.run([*command, str(target)], check=True, stdin=subprocess.DEVNULL)
+
+
+def collect(listed: Path, clones: Path, out: Path) -> tuple[int, list[str]]:
+    """How many files were written, and a line for each that was not."""
+    files, rows, missing = out / "files", [], []
+    files.mkdir(parents=True, exist_ok=True)
+    with listed.open(newline="", encoding="utf-8") as file:
+        for number, row in enumerate(csv.DictReader(file), start=2):
+            where = f"line {number}: {row['repository']} {row['path']}"
+            clone = clone_of(clones, row["repository"])
+            data = None if clone is None else blob(clone, row["path"])
+            if data is None:
+                missing.append(f"{where}: {'no clone' if clone is None else 'not in its HEAD'}")
+                continue
+            if hashlib.sha256(data).hexdigest() != row["sha256"]:
+                missing.append(f"{where}: another file by now")
+                continue
+            whole = files / f"{row['id']}{Path(row['path']).suffix.lower()}"
+            whole.write_bytes(data)
+            if row["crop"] or row["span"]:
+                part = whole.with_name(f"{row['id']}-cut{'.png' if row['kind'] == 'photo' else '.mp4'}")
+                cut(whole, part, row["crop"], row["span"])
+                whole.unlink()
+                whole = part
+            rows.append({"path": f"files/{whole.name}", **{name: row[name] for name in KEPT}})
+    by_id = {Path(row["path"]).stem.removesuffix("-cut"): row["path"] for row in rows}
+    for row in rows:
+        row["original"] = by_id.get(row["original"], "")
+    with (out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["path", *KEPT])
+        writer.writeheader()
+        writer.writerows(rows)
+    return len(rows), missing
+
+
+def main() -> int:
+    """Collects what the command line names; 0 if anything was found."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("list", type=Path)
+    parser.add_argument("--clones", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    count, missing = collect(given.list, given.clones, given.out)
+    for line in missing:
+        print(line, file=sys.stderr)
+    print(f"{count} files and manifest.csv in {given.out}; {len(missing)} left out")
+    return 0 if count else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
