@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +74,24 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def postgres_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a new database of the PostgreSQL server."""
+@pytest.fixture(scope="session")
+def new_postgres(postgres: str) -> Callable[[], str]:
+    """new_postgres() -> the URL of a new database of the PostgreSQL server."""
     import psycopg
 
-    url: str = request.getfixturevalue("postgres")
-    name = f"t{uuid.uuid4().hex}"
-    with psycopg.connect(url.format(name="postgres"), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    return url.format(name=name)
+    def make() -> str:
+        name = f"t{uuid.uuid4().hex}"
+        with psycopg.connect(postgres.format(name="postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return postgres.format(name=name)
+
+    return make
+
+
+@pytest.fixture
+def postgres_url(new_postgres: Callable[[], str]) -> str:
+    """The URL of a new database of the PostgreSQL server."""
+    return new_postgres()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

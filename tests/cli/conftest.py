@@ -1,18 +1,25 @@
-"""An `analyze` that answers at once, for tests of what the command line does with the answers."""
+"""A history on SQLite and on PostgreSQL, and an `analyze` that answers at once.
+
+The second is for tests of what the command line does with the answers.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from fakelab.errors import DamagedMediaError, NotFoundError, unknown_name
 from fakelab.models.card import EVERY
 from fakelab.records import Analysis, Kind, Level, MediaInfo, Reason, Verdict
+from fakelab.service.database import Base
+from fakelab.service.history import History
+from fakelab.settings import read_settings
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(64)
 LEVELS = {
@@ -72,6 +79,35 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     monkeypatch.setattr(importlib.import_module("fakelab.analyze"), "analyze", made)
     monkeypatch.setattr("fakelab.models.card.load_card", known)
     return made
+
+
+@pytest.fixture(scope="session")
+def postgres_of_verbs(new_postgres: Callable[[], str]) -> str:
+    """The URL of the database of every test here that runs on PostgreSQL: emptied sooner than another is made."""
+    return new_postgres()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[History]:
+    """The history that the command line uses meanwhile, with nothing in it: on SQLite, and on PostgreSQL."""
+    url = "" if request.param == "sqlite" else str(request.getfixturevalue("postgres_of_verbs"))
+    monkeypatch.setenv("FAKELAB_DATABASE", url)
+    settings = read_settings()
+    opened = History(settings.data_dir, settings.database)
+    assert opened.engine.dialect.name == request.param
+    if url:
+        _empty(opened)
+    yield opened
+    opened.close()
+
+
+def _empty(history: History) -> None:
+    """Takes every row away; numbers begin at 1 again."""
+    with history.engine.begin() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(table.delete())
+        restart = "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, 1, false) FROM pg_sequences"
+        connection.execute(text(restart))
 
 
 @pytest.fixture

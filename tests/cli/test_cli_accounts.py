@@ -14,15 +14,14 @@ from fakelab.cli import main
 from fakelab.errors import NotSignedInError
 from fakelab.service.accounts import Accounts
 from fakelab.service.history import History
-from fakelab.settings import read_settings
 
 PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
-def accounts() -> Accounts:
-    settings = read_settings()
-    return Accounts(History(settings.data_dir, settings.database))
+def accounts(kept: History) -> Accounts:
+    """The accounts that the command line changes."""
+    return Accounts(kept)
 
 
 @pytest.fixture
@@ -77,7 +76,7 @@ def test_on_a_terminal_the_password_is_asked_for_twice(
 
 
 def test_nothing_is_asked_where_it_would_be_in_vain(
-    terminal: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+    accounts: Accounts, terminal: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = terminal()
     assert main(["users", "add", "ada", "--role", "boss"]) == 2
@@ -85,6 +84,7 @@ def test_nothing_is_asked_where_it_would_be_in_vain(
     assert asked == []
     err = capsys.readouterr().err
     assert "no role is called 'boss'" in err and "no account is called 'nobody'" in err
+    assert accounts.users() == []
 
 
 def test_no_password_is_taken_from_the_command_line(typed: Callable[[str], None]) -> None:
@@ -161,16 +161,30 @@ def test_a_keys_secret_is_printed_once_and_alone(accounts: Accounts, capsys: pyt
     ("words", "said"),
     [
         (["keys", "add", "cms"], "--scope"),
-        (["keys", "add", "cms", "--scope", "raed"], "Did you mean 'read'"),
         (["keys", "add", "cms", "--scope", "read", "--days", "0"], "--days"),
-        (["keys", "revoke", "nothing"], "no key is called 'nothing'"),
         (["keys", "list", "--format", "csv"], "Did you mean"),
         (["users", "list", "--format", "csv"], "Did you mean"),
-        (["users", "role", "nobody", "viewer"], "no account is called"),
-        (["users", "disable", "nobody"], "no account is called"),
     ],
 )
 def test_a_wrong_word_is_told(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     out, err = capsys.readouterr()
     assert out == "" and said in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["keys", "add", "cms", "--scope", "raed"], "Did you mean 'read'"),
+        (["keys", "revoke", "nothing"], "no key is called 'nothing'"),
+        (["users", "role", "nobody", "viewer"], "no account is called"),
+        (["users", "disable", "nobody"], "no account is called"),
+    ],
+)
+def test_what_the_accounts_do_not_know_is_told_and_nothing_is_changed(
+    words: list[str], said: str, accounts: Accounts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and said in err
+    assert accounts.keys() == [] and accounts.history.head()[0] == 0

@@ -1,4 +1,8 @@
-"""What `fakelab analyze` does with files, folders, formats and failures."""
+"""What `fakelab analyze` does with files, folders, formats and failures.
+
+What it keeps of them in the history is asked on both databases (`kept`); where a test is about flags or writers, the
+history is beside the point, and one database does.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from fakelab.cli import main
 from fakelab.cli.analyze import FORMATS
 from fakelab.cli.doctor import made_png
 from fakelab.reports import BINARY_WRITERS, WRITERS
+from fakelab.service.history import History
 
 Photos = Callable[..., Path]
 
@@ -44,7 +49,22 @@ def test_exit_code(photos: Photos, names: list[str], flags: list[str], code: int
 
 
 @pytest.mark.usefixtures("fake")
-def test_one_bad_file_among_ten_is_listed_at_the_end(photos: Photos, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_done_before_an_interruption_is_kept(photos: Photos, kept: History) -> None:
+    names = ["fine.jpg", "bad.jpg", "noface.jpg", "crash.jpg", "stop.jpg", "strong.jpg"]
+    folder = photos(*names)
+    assert main(["analyze", *(str(folder / name) for name in names)]) == 130
+    assert {run.name: (run.level, bool(run.error)) for run in kept.every()} == {
+        "fine.jpg": ("no_evidence_found", False),
+        "bad.jpg": ("not_analysable", True),
+        "noface.jpg": ("not_analysable", False),
+        "crash.jpg": ("not_analysable", True),
+    }
+
+
+@pytest.mark.usefixtures("fake")
+def test_one_bad_file_among_ten_is_listed_at_the_end(
+    photos: Photos, kept: History, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = photos(*(f"{number}.jpg" for number in range(9)), "bad.jpg")
     assert main(["analyze", str(folder)]) == 3
     out, err = capsys.readouterr()
@@ -53,10 +73,13 @@ def test_one_bad_file_among_ten_is_listed_at_the_end(photos: Photos, capsys: pyt
     assert "bad.jpg" in err
     assert "it is cut short" in err
     assert "bad.jpg" not in out
+    assert (kept.total(), [run.name for run in kept.every() if run.error]) == (10, ["bad.jpg"])
 
 
 @pytest.mark.usefixtures("fake")
-def test_a_single_bad_file_is_one_message_in_three_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_single_bad_file_is_one_message_in_three_parts(
+    tmp_path: Path, kept: History, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["analyze", str(tmp_path / "gone.mp4")]) == 4
     out, err = capsys.readouterr()
     assert out == ""
@@ -65,10 +88,11 @@ def test_a_single_bad_file_is_one_message_in_three_parts(tmp_path: Path, capsys:
         "  Why: there is no such file",
         "  Do:  Check the path.",
     ]
+    assert [run.place for run in kept.every()] == [str(tmp_path / "gone.mp4")]
 
 
 def test_a_folder_is_searched_in_order_and_by_first_bytes(
-    photos: Photos, fake: Any, capsys: pytest.CaptureFixture[str]
+    photos: Photos, fake: Any, kept: History, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = photos("b.jpg", "a/z.dat", "a/y.jpg", "c.mp4")
     (folder / "notes.txt").write_text("no media, and no claim to be")
@@ -82,6 +106,9 @@ def test_a_folder_is_searched_in_order_and_by_first_bytes(
     assert "empty.mov" in err
     assert "text.jpg" in err
     assert "notes.txt" not in err
+    # The newest first: those that are no media were told of before the first was analysed.
+    places = [Path(run.place).relative_to(folder).as_posix() for run in kept.every()]
+    assert places[:4] == asked[::-1] and sorted(places[4:]) == ["empty.mov", "text.jpg"]
 
 
 def test_links_to_folders_are_not_followed(photos: Photos, fake: Any) -> None:
@@ -137,11 +164,13 @@ def test_flags_go_before_the_environment(photos: Photos, fake: Any, monkeypatch:
 
 
 @pytest.mark.usefixtures("fake")
-def test_results_on_stdout_and_nothing_else(photos: Photos, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_on_stdout_and_nothing_else(photos: Photos, kept: History, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["analyze", str(photos("a.jpg") / "a.jpg"), "--format", "json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["verdict"]["level"] == "no_evidence_found"
     assert err == ""
+    [run] = kept.every()
+    assert kept.document(run.id) == json.loads(out)
 
 
 @pytest.mark.usefixtures("fake")
@@ -177,9 +206,10 @@ def test_jsonl_into_a_folder_is_one_file_made_anew(photos: Photos, tmp_path: Pat
 
 @pytest.mark.usefixtures("fake")
 def test_names_cannot_disguise_themselves_or_forge_lines(
-    photos: Photos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photos: Photos, kept: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = photos("bad \u202egpj.exe\n9 files: all fine.\x1b[2J'\".jpg", 'it\'s "fine" سلام.jpg')
+    names = ["bad \u202egpj.exe\n9 files: all fine.\x1b[2J'\".jpg", 'it\'s "fine" سلام.jpg']
+    folder = photos(*names)
     assert main(["analyze", str(folder), "--out", str(tmp_path / "out")]) == 3
     out, err = capsys.readouterr()
     for dangerous in ("\u202e", "\x1b", "\n9 files"):
@@ -187,24 +217,34 @@ def test_names_cannot_disguise_themselves_or_forge_lines(
     assert "\\u202e" in err
     assert "سلام" in out
     assert all(name.isprintable() for name in (each.name for each in (tmp_path / "out").iterdir()))
+    assert sorted(run.name for run in kept.every()) == names
+    assert main(["history"]) == 0
+    listed, err = capsys.readouterr()
+    assert not [each for each in ("\u202e", "\x1b", "\n9 files") if each in listed + err]
+    assert "سلام" in listed and "\\u202e" in listed
 
 
 @pytest.mark.usefixtures("fake")
-def test_a_name_that_is_no_unicode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_is_no_unicode(tmp_path: Path, kept: History, capsys: pytest.CaptureFixture[str]) -> None:
     raw = bytes(tmp_path) + b"/caf\xe9.jpg"
     with open(raw, "wb") as file:
         file.write(b"\xff\xd8\xff\xe0" + bytes(64))
     assert main(["analyze", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
-    assert "caf\\udce9.jpg" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "caf\\udce9.jpg" in out and "not kept" not in err
+    assert [run.name for run in kept.every()] == ["caf\ufffd.jpg"]
 
 
 @pytest.mark.usefixtures("fake")
-def test_a_fault_of_ours_costs_one_file_not_the_others(photos: Photos, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_of_ours_costs_one_file_not_the_others(
+    photos: Photos, kept: History, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["analyze", str(photos("a.jpg", "crash.jpg", "c.jpg"))]) == 3
     out, err = capsys.readouterr()
     assert out.count("What people read.") == 2
     assert "FakeLab has a bug: ZeroDivisionError" in err
     assert "Traceback" not in err
+    assert {run.name: bool(run.error) for run in kept.every()} == {"a.jpg": False, "crash.jpg": True, "c.jpg": False}
 
 
 @pytest.mark.usefixtures("fake")

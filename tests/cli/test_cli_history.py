@@ -15,13 +15,6 @@ import analysis_maker as maker
 from fakelab.cli import main
 from fakelab.cli.diary import Diary
 from fakelab.service.history import History
-from fakelab.settings import read_settings
-
-
-@pytest.fixture
-def kept() -> History:
-    settings = read_settings()
-    return History(settings.data_dir, settings.database)
 
 
 def test_analyze_keeps_every_result_and_every_failure(
@@ -46,11 +39,20 @@ def test_no_history_keeps_nothing(fake: object, photos: Callable[..., Path], kep
     assert kept.total() == 0
 
 
+@pytest.mark.parametrize("broken", ["sqlite", "postgresql", "neither"])
 def test_a_history_that_does_not_work_costs_no_result(
-    fake: object, photos: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    broken: str,
+    fake: object,
+    photos: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = photos("plain.jpg", "strong.jpg")
-    monkeypatch.setenv("FAKELAB_DATA_DIR", str(folder / "plain.jpg" / "below"))
+    if broken == "sqlite":
+        monkeypatch.setenv("FAKELAB_DATA_DIR", str(folder / "plain.jpg" / "below"))
+    else:
+        url = {"postgresql": "postgresql://nobody@127.0.0.1:9/none", "neither": "mysql://nobody@127.0.0.1:9/none"}
+        monkeypatch.setenv("FAKELAB_DATABASE", url[broken])
     assert main(["analyze", str(folder), "--model", "tiny"]) == 0
     said = capsys.readouterr()
     assert said.out.count("What people read.") == 2
@@ -58,7 +60,7 @@ def test_a_history_that_does_not_work_costs_no_result(
 
 
 def test_what_the_history_needs_is_imported_once_the_file_is_open(
-    fake: Any, photos: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    fake: Any, photos: Callable[..., Path], kept: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began: list[tuple[int, str]] = []
     plain = Diary.prepare
@@ -77,6 +79,7 @@ def test_what_the_history_needs_is_imported_once_the_file_is_open(
     assert main(["analyze", str(folder / "plain.jpg"), "--model", "tiny", "--no-history"]) == 0
     assert began == [(3, "thread"), (4, "thread"), (5, "none")]
     assert not [each for each in threading.enumerate() if each.name == "fakelab-history"]
+    assert kept.total() == 4
 
 
 def test_a_history_that_cannot_be_imported_is_told_when_a_result_is_kept(
@@ -131,12 +134,17 @@ def test_an_altered_history_is_told(kept: History, capsys: pytest.CaptureFixture
         (["history", "--level", "strong"], "Did you mean 'strong_evidence'"),
         (["history", "--sort", "newst"], "Did you mean 'newest'"),
         (["history", "--delete", "a", "--delete-older-than", "3"], "cannot be used together"),
-        (["verify-report", "nowhere.html"], "cannot be read"),
     ],
 )
-def test_a_wrong_word_is_told(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_word_is_told(words: list[str], said: str, kept: History, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     assert said in capsys.readouterr().err
+    assert kept.head()[0] == 0
+
+
+def test_a_report_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify-report", "nowhere.html"]) == 2
+    assert "cannot be read" in capsys.readouterr().err
 
 
 def test_a_report_is_written_verified_and_refused_after_one_byte(

@@ -13,7 +13,6 @@ from fakelab.cli import main
 from fakelab.cli.inputs import Link
 from fakelab.errors import DamagedMediaError
 from fakelab.service.history import History
-from fakelab.settings import read_settings
 
 URL = "https://press.example/a/Clip%20one.mp4?x=1"
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(64)
@@ -43,7 +42,7 @@ def net(monkeypatch: pytest.MonkeyPatch) -> Net:
 
 
 def test_a_link_is_fetched_analysed_recorded_and_not_kept(
-    net: Net, fake: Any, capsys: pytest.CaptureFixture[str]
+    net: Net, fake: Any, kept: History, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["analyze", URL, "--model", "tiny", "--format", "json"]) == 0
     assert net.asked == [(URL, 10_240 << 20)]
@@ -51,23 +50,23 @@ def test_a_link_is_fetched_analysed_recorded_and_not_kept(
     assert not Path(place).exists() and not Path(place).parent.exists()
     document = json.loads(capsys.readouterr().out)
     assert document["file"]["path"] == URL and document["file"]["name"] == "Clip_one.mp4"
-    run = next(History(read_settings().data_dir).every())
+    [run] = kept.every()
     assert (run.acquired, run.place, run.name) == ("url", URL, "Clip_one.mp4")
 
 
-def test_what_is_kept_gets_a_name_that_is_free(net: Net, fake: Any, tmp_path: Path) -> None:
+def test_what_is_kept_gets_a_name_that_is_free(net: Net, fake: Any, kept: History, tmp_path: Path) -> None:
     keep = tmp_path / "kept"
     for _ in range(2):
         assert main(["analyze", URL, "--model", "tiny", "--keep", str(keep)]) == 0
     assert sorted(each.name for each in keep.iterdir()) == ["Clip_one-2.mp4", "Clip_one.mp4"]
-    runs = list(History(read_settings().data_dir).every())
+    runs = list(kept.every())
     assert {run.place for run in runs} == {str(each) for each in keep.iterdir()}
     assert [run.acquired for run in runs] == ["url", "url"]
     assert main(["analyze", URL, "--model", "tiny", "--keep", str(keep / "Clip_one.mp4" / "below")]) == 2
 
 
 def test_a_link_that_leads_nowhere_does_not_stop_the_others(
-    net: Net, fake: Any, photos: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+    net: Net, fake: Any, photos: Callable[..., Path], kept: History, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gone = "https://press.example/gone"
     assert main(["analyze", gone, str(photos("plain.jpg")), URL, "--model", "tiny", "--format", "jsonl"]) == 3
@@ -76,7 +75,7 @@ def test_a_link_that_leads_nowhere_does_not_stop_the_others(
     assert rows[0]["file"]["path"] == gone and rows[0]["error"]["why"] == "HTTP Error 404"
     assert [row["file"]["name"] for row in rows[1:]] == ["plain.jpg", "Clip_one.mp4"]
     assert gone in err
-    failed = next(run for run in History(read_settings().data_dir).every() if run.error)
+    [failed] = [run for run in kept.every() if run.error]
     assert (failed.acquired, failed.place, failed.name) == ("url", gone, gone)
 
 

@@ -118,9 +118,30 @@ def test_doctor_looks_at_the_history_and_makes_none(
     history.note("cli", "viewed", run.id)
     history.close()
     assert _line(capsys, "history") == f"ok: 1 analyses, 2 events, in {folder}"
+    other = f"sqlite:///{tmp_path / 'other' / 'kept.sqlite3'}"
+    monkeypatch.setenv("FAKELAB_DATABASE", other)
+    assert _line(capsys, "history") == f"ok: none yet; it will be in {other}"
+    assert not (tmp_path / "other").exists()
     monkeypatch.setenv("FAKELAB_DATABASE", "postgresql://nobody@127.0.0.1:9/none")
     state = _line(capsys, "history")
     assert state.startswith("BROKEN") and "history" in state
+
+
+def test_doctor_looks_at_a_history_on_postgresql_and_makes_none(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import psycopg
+
+    monkeypatch.setenv("FAKELAB_DATA_DIR", str(tmp_path / "kept"))
+    monkeypatch.setenv("FAKELAB_DATABASE", postgres_url)
+    assert _line(capsys, "history") == "ok: none yet; it will be in PostgreSQL"
+    with psycopg.connect(postgres_url) as connection:
+        tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+    assert tables == (0,) and not (tmp_path / "kept").exists()
+    history = History(tmp_path / "kept", postgres_url)
+    history.add(maker.two_people(), actor="cli")
+    history.close()
+    assert _line(capsys, "history") == "ok: 1 analyses, 1 events, in PostgreSQL"
 
 
 def test_doctor_says_how_much_room_there_is(

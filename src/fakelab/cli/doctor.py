@@ -159,15 +159,15 @@ def _check_confinement(sheet: _Sheet) -> None:
 
 def _history() -> str:
     """How much is in the history, and where; looking makes none where there is none."""
-    from fakelab.service.database import FILE_NAME
+    from fakelab.service.database import is_postgres, is_there
     from fakelab.service.history import History
 
     settings = resolve()
-    if not settings.database and not (settings.data_dir / FILE_NAME).is_file():
-        return f"none yet; it will be in {settings.data_dir}"
+    where = "PostgreSQL" if is_postgres(settings.database) else settings.database or str(settings.data_dir)
+    if not is_there(settings.database or settings.data_dir):
+        return f"none yet; it will be in {where}"
     history = History(settings.data_dir, settings.database)
     try:
-        where = "PostgreSQL" if settings.database else str(settings.data_dir)
         return f"{history.total()} analyses, {history.head()[0]} events, in {where}"
     finally:
         history.close()

@@ -30,7 +30,7 @@ def serve(
     ] = False,
 ) -> int:
     """Serve the pages until Ctrl-C. On this machine's own address the printed link lets you in, without an account."""
-    from fakelab.service.queue import is_postgres
+    from fakelab.service.database import is_postgres
     from fakelab.web.serve import serve as run
 
     settings = read_settings(host=host, port=port, jobs=jobs, watch=watch, model=model)

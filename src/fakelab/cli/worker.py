@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
@@ -32,8 +33,9 @@ def worker(
 
     Workers and servers share the folder of data (FAKELAB_DATA_DIR), where the files lie.
     """
+    from fakelab.service.database import is_postgres
     from fakelab.service.history import History
-    from fakelab.service.queue import JobQueue, default_jobs, default_name, is_postgres
+    from fakelab.service.queue import JobQueue, default_jobs, default_name
     from fakelab.service.webhooks import Webhooks
     from fakelab.service.work import Workshop
 
@@ -65,7 +67,9 @@ def worker(
         queue.start()
         print(f"Worker '{name}' takes jobs.", file=sys.stderr, flush=True)
         try:
-            end.wait()
+            # Ctrl-C is how a worker ends, too.
+            with contextlib.suppress(KeyboardInterrupt):
+                end.wait()
         finally:
             queue.close()
     finally:

@@ -7,8 +7,10 @@ read and are the same everywhere. The schema changes by Alembic migrations alone
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -244,19 +246,44 @@ def open_database(where: str | Path) -> Engine:
     cannot be used, EnvironmentBrokenError where the database cannot be opened or is of a newer FakeLab.
     """
     url = _url(where)
-    engine: Engine | None = None
-    try:
+    with _told(url):
         if url.get_backend_name() == "sqlite":
             _make_private(Path(url.database or ""))
         engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
         if url.get_backend_name() == "sqlite":
             event.listen(engine, "connect", _set_up_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
-        _bring_up_to_date(engine)
+        try:
+            _bring_up_to_date(engine)
+        except BaseException:
+            engine.dispose()
+            raise
         return engine
-    except EnvironmentBrokenError:
-        _give_back(engine)
-        raise
+
+
+def is_there(where: str | Path) -> bool:
+    """Whether a history lies there; looking makes none. Raises what `open_database` raises."""
+    url = _url(where)
+    if url.get_backend_name() == "sqlite":
+        return Path(url.database or "").is_file()
+    with _told(url):
+        engine = create_engine(url)
+        try:
+            return _version(engine) is not None
+        finally:
+            engine.dispose()
+
+
+def is_postgres(url: str) -> bool:
+    """Whether this setting names a PostgreSQL. Raises UsageError for a URL that cannot be used."""
+    return bool(url) and _url(url).get_backend_name() == "postgresql"
+
+
+@contextlib.contextmanager
+def _told(url: URL) -> Iterator[None]:
+    """Turns what a database may raise while it is opened into EnvironmentBrokenError."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         raise EnvironmentBrokenError(
             f"the database {shown(url)} cannot be opened",
@@ -264,16 +291,10 @@ def open_database(where: str | Path) -> Engine:
             "Install fakelab-verify[postgres].",
         ) from error
     except (SQLAlchemyError, OSError) as error:
-        _give_back(engine)
         why = str(error.orig) if isinstance(error, DBAPIError) else str(error)
         raise EnvironmentBrokenError(
             f"the history at {shown(url)} cannot be opened", why.strip(), "Check rights and space, or set another."
         ) from error
-
-
-def _give_back(engine: Engine | None) -> None:
-    if engine is not None:
-        engine.dispose()
 
 
 def shown(url: URL) -> str:
@@ -282,8 +303,8 @@ def shown(url: URL) -> str:
 
 
 def _url(where: str | Path) -> URL:
-    if isinstance(where, Path) or "://" not in where:
-        return URL.create("sqlite", database=str(Path(where) / FILE_NAME))
+    if isinstance(where, Path):
+        return URL.create("sqlite", database=str(where / FILE_NAME))
     try:
         url = make_url(where)
         if url.drivername == "postgresql":

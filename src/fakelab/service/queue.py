@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
-from sqlalchemy.engine import make_url
 
 from fakelab.errors import EnvironmentBrokenError, UsageError
 from fakelab.service.history import History
@@ -240,8 +239,3 @@ def _taken(who: str, do: str) -> EnvironmentBrokenError:
 def _quiet() -> None:
     """DBOS writes to the terminal by itself; its errors come through the log of the server."""
     logging.getLogger("dbos").setLevel(logging.ERROR)
-
-
-def is_postgres(url: str) -> bool:
-    """Whether this setting names a PostgreSQL."""
-    return bool(url) and make_url(url).get_backend_name() == "postgresql"

@@ -13,10 +13,11 @@ from datetime import UTC, datetime, timedelta
 from fakelab.reports.json_report import rfc3339
 from fakelab.service.accounts import Accounts
 from fakelab.service.copies import prune_orphans
+from fakelab.service.database import is_postgres
 from fakelab.service.history import History
 from fakelab.service.intake import Intake
 from fakelab.service.jobs import Jobs
-from fakelab.service.queue import JobQueue, default_jobs, default_name, is_postgres
+from fakelab.service.queue import JobQueue, default_jobs, default_name
 from fakelab.service.seal import Signer
 from fakelab.service.watch import Watch
 from fakelab.service.webhooks import Webhooks
