@@ -235,6 +235,28 @@ def photo(crops: Sequence[Image | None] = (None, None)) -> Analysis:
     return analysis(verdict, (found,), photo_info())
 
 
+def generated() -> Analysis:
+    """A photo without evidence in its faces, and with some in the picture as a whole."""
+    faces = photo().findings[0]
+    why = (Reason("above_moderate", "The score is above the line for moderate evidence, below that for strong."),)
+    whole = finding(
+        Level.MODERATE,
+        0.81,
+        (),
+        detector="generated_photo",
+        looks_for="Whole pictures that a generator made, by the traces of how it makes pixels.",
+        model="generated_photo",
+        finder=None,
+        reasons=why,
+        frames_sampled=1,
+        faces_found=0,
+        measured={"logit": 1.4, "views": 5.0, "logit_whole": 1.1, "logit_parts": 1.7, "threshold_moderate": 0.74},
+    )
+    sentence = "Moderate evidence of manipulation. The picture as a whole: suspect; the faces: no evidence found."
+    verdict = Verdict(Level.MODERATE, 0.81, sentence, "This is a hint, not a finding.", why)
+    return analysis(verdict, (faces, whole), photo_info())
+
+
 def no_face() -> Analysis:
     """A video in which no face was found."""
     reason = Reason("no_face", "No face was found in 32 frames. A clip in which a face is larger and lit would help.")
@@ -271,4 +293,4 @@ def named(name: str, text: str = "") -> Analysis:
     )
 
 
-EVERY = {"two_people": two_people, "crowd": crowd, "photo": photo, "no_face": no_face}
+EVERY = {"two_people": two_people, "crowd": crowd, "photo": photo, "generated": generated, "no_face": no_face}

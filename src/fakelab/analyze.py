@@ -39,22 +39,25 @@ def analyze(
     *,
     model: str | None = None,
     voice_model: str | None = None,
+    picture_model: str | None = None,
     finder: str | None = None,
     thorough: bool | None = None,
     every_s: float | None = None,
     prior: float | None = None,
     stability: bool | None = None,
+    generated: bool | None = None,
     lip_sync: bool | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
     """The answer for one video, photo or recording: verdict, findings, and all that is needed to repeat it.
 
-    `model`, `voice_model` and `finder` are names of tables, a model may be a folder with a card, too; `thorough` looks
-    every 2 s of a video, `every_s` as often as it says; `prior` is the share of manipulated files expected among those
-    analysed (default .5), which moves `p_fake` and never the level; `stability` asks again on degraded faces, and a
-    verdict that flips is inconclusive; `lip_sync` compares lips with the sound of a video, a check that stands in no
-    verdict. What is not given comes from `settings`, or from the environment and the defaults.
+    `model`, `voice_model`, `picture_model` and `finder` are names of tables, a model may be a folder with a card, too;
+    `thorough` looks every 2 s of a video, `every_s` as often as it says; `prior` is the share of manipulated files
+    expected among those analysed (default .5), which moves `p_fake` and never the level; `stability` asks again on
+    degraded faces, and a verdict that flips is inconclusive; `generated` judges whether a whole photo was generated;
+    `lip_sync` compares lips with the sound of a video, a check that stands in no verdict. What is
+    not given comes from `settings`, or from the environment and the defaults.
 
     Raises NotFoundError, UnsupportedMediaError, DamagedMediaError, LimitError for the file, UnknownNameError and
     UsageError for the choices, ModelError and EnvironmentBrokenError for the installation.
@@ -63,11 +66,13 @@ def analyze(
         settings,
         model=model,
         voice_model=voice_model,
+        picture_model=picture_model,
         finder=finder,
         thorough=thorough,
         every_s=every_s,
         prior=prior,
         stability=stability,
+        generated=generated,
         lip_sync=lip_sync,
     )
     tell = progress or (lambda stage, done, total: None)
@@ -76,11 +81,12 @@ def analyze(
     from fakelab.evidence import SEED, Examination
     from fakelab.faces.find import finder_called
     from fakelab.media import Limits, begin_media
-    from fakelab.models.card import MODELS, VOICES, model_folder
+    from fakelab.models.card import MODELS, PICTURES, VOICES, model_folder
 
     # Wrong names are told before a long file is read.
     model_folder(chosen.model, MODELS)
     model_folder(chosen.voice_model, VOICES)
+    model_folder(chosen.picture_model, PICTURES)
     finder_called(chosen.finder)
     limits = Limits(memory_mb=chosen.memory_mb, cpu_s=chosen.cpu_s, wall_s=chosen.wall_s, pixels=chosen.pixels)
     anchors = _anchors(chosen)
@@ -97,7 +103,7 @@ def analyze(
         timings["open_s"] = time.perf_counter() - clock
         tell("model", 0, None)
         face = loading.face(media.info)
-        findings: tuple[Finding, ...] = () if face is None else (_find(media, face, chosen, tell),)
+        findings = () if face is None else _find(media, face, loading, chosen, tell)
         models = loading.models()
         timings["model_s"] = max(0.0, loading.ended - clock - timings["open_s"])
         evidence = examination.result()
@@ -154,18 +160,24 @@ def _anchors(settings: Settings) -> str:
         ) from error
 
 
-def _find(media: Media, model: FaceModel, settings: Settings, tell: Progress) -> Finding:
-    """The finding of the recipe for this kind of file."""
+def _find(media: Media, model: FaceModel, loading: _Loading, settings: Settings, tell: Progress) -> tuple[Finding, ...]:
+    """The findings of the recipes for this kind of file, about what is seen."""
     from fakelab.detectors.face_video import FaceOptions, detect_faces_in_video
 
     options = FaceOptions(settings.finder, _density(settings), settings.prior or 0.5, settings.stability)
     match media.info.kind:
         case Kind.VIDEO:
-            return detect_faces_in_video(media, model, options, tell)
+            return (detect_faces_in_video(media, model, options, tell),)
         case Kind.PHOTO:
             from fakelab.detectors.face_photo import detect_faces_in_photo
+            from fakelab.detectors.generated_photo import PictureViews, detect_generated
 
-            return detect_faces_in_photo(media, model, options, tell)
+            if not settings.generated:
+                return (detect_faces_in_photo(media.frames(options.density), media, model, options, tell),)
+            pictures = loading.pictures()
+            seen = PictureViews(pictures.card)
+            faces = detect_faces_in_photo(seen.watch(media.frames(options.density)), media, model, options, tell)
+            return faces, detect_generated(seen, media.info, pictures, options.prior, tell)
         case Kind.AUDIO:
             raise ValueError("a recording has no faces")
 
@@ -220,11 +232,12 @@ class _Models(NamedTuple):
     """The models that a file needs; None for one that it does not."""
 
     face: FaceModel | None
+    picture: FaceModel | None
     voice: VoiceModel | None
 
 
 _loaded: dict[tuple[str, int], FaceModel] = {}
-"""The model used last: a folder of files must not load it again for each."""
+"""The models used last, of faces and of pictures: a folder of files must not load them again for each."""
 _loaded_voices: dict[tuple[str, int], VoiceModel] = {}
 
 
@@ -237,6 +250,8 @@ class _Loading:
         self._settings = settings
         self._pool = ThreadPoolExecutor(1, "fakelab-model")
         self._face = None if kind is Kind.AUDIO else self._pool.submit(self._timed, _model)
+        wanted = kind is Kind.PHOTO and settings.generated
+        self._picture = self._pool.submit(self._timed, _picture) if wanted else None
         self._voice: Future[VoiceModel] | None = None
 
     def face(self, info: MediaInfo) -> FaceModel | None:
@@ -249,18 +264,32 @@ class _Loading:
             self._voice = self._pool.submit(self._timed, _voice)
         if info.kind is Kind.AUDIO:
             self._face = None
+        if info.kind is not Kind.PHOTO:
+            self._picture = None
         if self._face is None:
             return None
+        return self._coming(self._settings.model, self._face)
+
+    def pictures(self) -> FaceModel:
+        """The model of whole pictures, which may still be on its way. Raises ValueError where none was asked for."""
+        if self._picture is None:
+            raise ValueError("no model of pictures is being loaded")
+        return self._coming(self._settings.picture_model, self._picture)
+
+    def _coming(self, name: str, loading: Future[FaceModel]) -> FaceModel:
         from fakelab.models.card import load_card
         from fakelab.models.runtime import ComingModel
 
-        name = self._settings.model
-        return ComingModel(name, load_card(name), self._face, self._settings.threads)
+        return ComingModel(name, load_card(name), loading, self._settings.threads)
 
     def models(self) -> _Models:
         """All that the file needs, once they are there. Raises ModelError."""
-        face, voice = self._face, self._voice
-        return _Models(None if face is None else face.result(), None if voice is None else voice.result())
+        face, picture, voice = self._face, self._picture, self._voice
+        return _Models(
+            None if face is None else face.result(),
+            None if picture is None else picture.result(),
+            None if voice is None else voice.result(),
+        )
 
     def _timed(self, load: Callable[[Settings], T]) -> T:
         loaded = load(self._settings)
@@ -275,16 +304,26 @@ class _Loading:
 
 
 def _model(settings: Settings) -> FaceModel:
-    key = (settings.model, settings.threads)
+    return _kept(settings.model, settings)
+
+
+def _picture(settings: Settings) -> FaceModel:
+    return _kept(settings.picture_model, settings)
+
+
+def _kept(name: str, settings: Settings) -> FaceModel:
+    """The model called `name`, loaded unless it is one of the last; what these settings do not name is let go."""
+    key = (name, settings.threads)
     if key not in _loaded:
         from fakelab.models.card import checked_onnx
 
         # Hashing keeps no other thread waiting: it goes on while these import what they need.
-        checked = checked_onnx(settings.model)
+        checked = checked_onnx(name)
         from fakelab.models.runtime import load_checked
 
-        loaded = load_checked(settings.model, *checked, settings.threads)
-        _loaded.clear()
+        loaded = load_checked(name, *checked, settings.threads)
+        for other in [each for each in _loaded if each[0] not in (settings.model, settings.picture_model)]:
+            del _loaded[other]
         _loaded[key] = loaded
     return _loaded[key]
 
@@ -324,6 +363,13 @@ def known_voices() -> dict[str, ModelCard]:
     from fakelab.models.card import VOICES, load_card
 
     return {name: load_card(name) for name in VOICES}
+
+
+def known_pictures() -> dict[str, ModelCard]:
+    """The cards of the models of whole pictures, by name."""
+    from fakelab.models.card import PICTURES, load_card
+
+    return {name: load_card(name) for name in PICTURES}
 
 
 def known_lips() -> dict[str, ModelCard]:

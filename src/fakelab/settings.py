@@ -54,6 +54,14 @@ class Settings(BaseSettings):
     voice_model: str = _setting(
         "voice", "Model that judges voices; `fakelab models list` names them.", flag="--voice-model"
     )
+    generated: bool = _setting(
+        False,
+        "Judge whether a whole photo was made by a generator: experimental, about a second more.",
+        flag="--generated/--no-generated",
+    )
+    picture_model: str = _setting(
+        "generated_photo", "Model that judges whole photos; `fakelab models list` names them.", flag="--picture-model"
+    )
     lip_sync: bool = _setting(
         False,
         "Compare lips with the sound of videos, and say who speaks: experimental, some seconds more, in no verdict.",

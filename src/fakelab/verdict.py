@@ -51,6 +51,10 @@ REASONS: dict[str, str] = {
     "declared_composite": "A valid, trusted signature vouches for this: {detail}",
     "stated_generated": "{detail}",
     "no_detector": "No detector for this kind of file was asked.",
+    "picture_below_all": "The picture as a whole scored below the lines for evidence.",
+    "picture_too_small": "The picture is too small to judge as a whole: {measured:.0f} px, at least {limit:.0f} px.",
+    "picture_small": "The picture is small ({measured:.0f} px); below {limit:.0f} px the result is unreliable.",
+    "picture_dark": "The picture is dark (mean brightness {measured:.0f} of 255); below {limit:.0f} it is unreliable.",
     "voice_below_all": "No stretch of speech scored above the lines for evidence.",
     "no_sound": "The file has no sound that could be decoded.",
     "sound_silence": "There is silence, or sound too faint to judge.",
@@ -339,6 +343,7 @@ def verdict_of(findings: Sequence[Finding]) -> Verdict:
 PARTS = {
     "face_video": "the faces",
     "face_photo": "the faces",
+    "generated_photo": "the picture as a whole",
     "voice": "the voice",
     "declared": "what the file says of itself",
 }

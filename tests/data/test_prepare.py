@@ -23,6 +23,7 @@ from fakelab.data.prepare import Choices, prepare
 from fakelab.data.spool import Spool
 from fakelab.data.store import open_store
 from fakelab.errors import DataError, UnknownNameError
+from fakelab.media.views import views_of
 from portrait_maker import face_crop
 
 SMALL = Choices(size_px=64, bursts=2)
@@ -102,6 +103,17 @@ def test_whole_frames_are_squeezed_and_need_no_face(files: Path, tmp_path: Path)
     assert [Path(each).name for each in store.path] == ["two.mp4", "two.mp4", "wide.png", "tight.png", "nobody.png"]
     assert np.array_equal(store.crops[2], cv2.resize(make.portrait(), (64, 64), interpolation=cv2.INTER_AREA))
     assert np.isnan(store.points).all()
+
+
+def test_views_are_the_square_in_the_middle_and_parts_at_full_size(files: Path, tmp_path: Path) -> None:
+    prepare(files, tmp_path / "s", choices=Choices(region="view", size_px=64, bursts=1), workers=1)
+    store = open_store(tmp_path / "s")
+    assert store.path is not None
+    names = [Path(each).name for each in store.path]
+    assert names.count("nobody.png") >= 2, "whole and part, without a face"
+    own = store.crops[names.index("wide.png")]
+    assert np.array_equal(own, views_of(make.portrait(), 64)[0])
+    assert (store.score == 1).all()
 
 
 def test_trusted_files_give_the_same_bytes_without_a_process_of_their_own(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fakelab.errors import UsageError
-from fakelab.evaluation.calibrate import calibrate, platt, source_weights, weighted_line
+from fakelab.errors import UnknownNameError, UsageError
+from fakelab.evaluation.calibrate import HIGHEST, calibrate, calibrate_card, platt, source_weights, weighted_line
+from fakelab.models.card import load_card, read_card, write_card
 from fakelab.verdict import sigmoid
 
 
@@ -94,3 +97,22 @@ def test_files_that_the_gate_holds_back_move_no_line_and_count_as_no_alarm() -> 
     assert with_gifs.false_alarms_moderate == pytest.approx(
         without.false_alarms_moderate * without.reals / with_gifs.reals
     )
+
+
+def test_an_experimental_model_gives_moderate_evidence_at_most_and_from_the_strong_line_on(tmp_path: Path) -> None:
+    measured = tmp_path / "r.jsonl"
+    measured.write_text("".join(json.dumps({"path": str(n), **row}) + "\n" for n, row in enumerate(results(0))))
+    lines = {}
+    for highest in HIGHEST:
+        folder = tmp_path / highest
+        folder.mkdir()
+        write_card(load_card("tiny"), folder)
+        printed = calibrate_card(folder, {"photo": measured}, highest=highest)
+        lines[highest] = read_card(folder / "card.json").thresholds["photo"]
+    assert lines["moderate"]["strong"] > 1, "no probability reaches it"
+    assert lines["moderate"]["moderate"] == lines["strong"]["strong"]
+    assert lines["moderate"]["unsure"] == lines["strong"]["moderate"]
+    assert "strong_evidence" not in lines["moderate"]["error_rates"]
+    assert "the highest that is given" in printed[0]
+    with pytest.raises(UnknownNameError, match="no highest level is called 'strongest'"):
+        calibrate_card(folder, {"photo": measured}, highest="strongest")

@@ -100,7 +100,7 @@ def test_a_file_that_is_no_card_is_a_model_error(text: bytes, tmp_path: Path) ->
 @pytest.mark.parametrize(("name", "nearest"), [("tinny", "tiny"), ("clipface", "clip_face"), ("Tiny", "tiny")])
 def test_an_unknown_model_answers_with_the_known_ones_and_the_nearest(name: str, nearest: str) -> None:
     for ask in (model_folder, load_card, verify):
-        known = "clip_face, lip_sync, tiny, voice"
+        known = "clip_face, generated_photo, lip_sync, tiny, voice"
         with pytest.raises(UnknownNameError, match=rf"'{name}'. Did you mean '{nearest}'\? Known: {known}"):
             ask(name)
 

@@ -112,7 +112,9 @@ def test_what_breaks_while_items_are_made_or_scored_comes_through(tiny: FaceMode
 
 @pytest.mark.parametrize("name", ["tinny", "clip-face"])
 def test_an_unknown_model_answers_with_the_known_ones(name: str) -> None:
-    with pytest.raises(UnknownNameError, match=r"Did you mean .* Known: clip_face, lip_sync, tiny, voice"):
+    with pytest.raises(
+        UnknownNameError, match=r"Did you mean .* Known: clip_face, generated_photo, lip_sync, tiny, voice"
+    ):
         load_model(name)
 
 

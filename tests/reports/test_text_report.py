@@ -35,6 +35,14 @@ def test_a_photo_has_no_times() -> None:
     assert "seen" not in write_text(maker.photo())
 
 
+def test_a_finding_without_people_has_its_score_and_what_was_looked_at() -> None:
+    text = write_text(maker.generated())
+    whole = text[text.index("The picture as a whole\n") :]
+    assert "Result: 81 %  Moderate evidence" in whole
+    assert "Looked at: the whole picture and 4 parts of it" in whole
+    assert text.count("Result: ") == 1, "people have their own lines"
+
+
 def test_a_person_who_could_not_be_judged_has_no_percentage() -> None:
     whole = maker.two_people()
     found = whole.findings[0]

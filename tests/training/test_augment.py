@@ -198,3 +198,13 @@ def test_circulation_keeps_size_and_loses_detail_more_often_than_not() -> None:
     assert all(each.shape == (SIZE, SIZE, 3) and each.dtype == np.uint8 for each in results)
     assert sum(detail(each) < detail(crop()) for each in results) > 35
     assert sum(np.array_equal(each, crop()) for each in results) < 15
+
+
+def test_a_whole_picture_is_cut_to_what_the_network_sees() -> None:
+    big = np.random.default_rng(0).integers(0, 256, (336, 336, 3), dtype=np.uint8)
+    blank = np.zeros((336, 336), np.float32)
+    made = [augment.photo(big, blank, rng(seed)) for seed in range(12)]
+    assert {image.shape for image, _ in made} == {(224, 224, 3)}
+    assert {mask.shape for _, mask in made} == {(224, 224)}
+    spread = [float(image.std()) for image, _ in made]
+    assert max(spread) > 1.3 * min(spread), "some keep the grain of the full size, some are made small"

@@ -24,12 +24,13 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 from fakelab.errors import TrainingError
+from fakelab.media.views import VIEWS_VERSION
 from fakelab.models.card import load_card, model_file, read_card
 from fakelab.models.onnx_file import FLOAT, initializers
 from fakelab.models.runtime import load_model, open_session
 from fakelab.records import Crop
 from fakelab.training.export import QUANTISED, shorten, write_onnx, write_tower, write_tuning
-from fakelab.training.loop import TrainConfig
+from fakelab.training.loop import TrainConfig, read_config
 from fakelab.training.networks import CLIP, FaceNet, _shipped_tower, clip_tower_state, make_network, tuned_state
 from fakelab.training.ship import from_checkpoint, ship
 
@@ -108,6 +109,15 @@ def test_the_card_of_a_fresh_run_reaches_no_level_of_evidence(shipped: Path) -> 
         assert card.thresholds[kind]["moderate"] > 1
         assert card.thresholds[kind]["strong"] > 1
     assert any("ot calibrated" in each for each in card.weak_spots)
+
+
+def test_a_network_of_whole_pictures_says_so_on_its_card(tiny: FaceNet, tmp_path: Path) -> None:
+    config = read_config(None, task="pictures", network="tiny")
+    card = read_card(ship(tiny, config, tmp_path, name="mine", manifest_sha256="abc") / "card.json")
+    assert card.task == "generated pictures"
+    assert (card.crop.boxes_from, card.crop.size_px, card.crop.version) == ("view", 224, VIEWS_VERSION)
+    assert list(card.calibration) == list(card.thresholds) == ["photo"], "videos are not its business"
+    assert card.gate["min_side_px"] > 0
 
 
 # -- a checkpoint --------------------------------------------------------------------------------------------------

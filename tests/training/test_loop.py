@@ -247,6 +247,18 @@ def test_an_unknown_setting_answers_with_the_known_ones_and_the_nearest(text: st
         read_config(file)
 
 
+def test_whole_pictures_are_learnt_from_twins_alone_unless_told_otherwise(tmp_path: Path) -> None:
+    chosen = read_config(None, task="pictures")
+    assert (chosen.augment, chosen.kinds, chosen.patch_loss) == ("photo", {"twin_whole": 1.0}, 0.0)
+    assert read_config(None, task="pictures", patch_loss=0.2).patch_loss == 0.2
+    file = tmp_path / "run.toml"
+    file.write_text('task = "pictures"\n[kinds]\nself = 1.0\n')
+    with pytest.raises(TrainingError, match="whole pictures have no forgery of kind 'self'"):
+        read_config(file)
+    with pytest.raises(UnknownNameError, match=r"no task is called 'picture'. Did you mean 'pictures'"):
+        read_config(None, task="picture")
+
+
 def test_an_unknown_flag_is_an_unknown_name() -> None:
     with pytest.raises(UnknownNameError, match="'batch'"):
         read_config(None, batch=3)

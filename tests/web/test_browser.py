@@ -165,7 +165,7 @@ def test_a_desks_day(server: str, browser: Browser, state: Any, tmp_path: Path) 
         page.locator('.runs input[name="run"]').nth(0).check()
         page.select_option("#model", "tiny")
         page.get_by_role("button", name="Analyse again").click()
-        expect(page.get_by_text("0 results changed")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("Results changed: 0")).to_be_visible(timeout=60_000)
 
         # Deleted.
         page.goto(f"{base}/history?q=interview")

@@ -108,7 +108,7 @@ def test_a_verdict_that_another_model_changes_is_listed_with_both(
         page.locator('.runs input[name="run"]').check()
         page.select_option("#model", "clip_face")
         page.get_by_role("button", name="Analyse again").click()
-        expect(page.get_by_text("1 results changed")).to_be_visible(timeout=DONE_MS)
+        expect(page.get_by_text("Results changed: 1")).to_be_visible(timeout=DONE_MS)
         assert "/rescored/" in page.url
         rescored = page.url
         row = page.locator("tbody tr")

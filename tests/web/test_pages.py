@@ -169,7 +169,7 @@ def test_selected_runs_are_compared_and_done_again(
     again = browser_like.post("/history/selected", data=chosen | {"do": "again", "model": "tiny"})
     batch = again.headers["location"]
     assert batch.startswith("/rescored/")
-    wait_until(lambda: "0 results changed" in browser_like.get(batch).text)
+    wait_until(lambda: "Results changed: 0" in browser_like.get(batch).text)
     (repeated,) = house.jobs.repeating(handed_in, owner="local")
     wait_until(lambda: not house.jobs.get(repeated.id).open)
     record = re.search(r"<dt>Done again from</dt><dd>(.*?)</dd>", browser_like.get(f"/runs/{repeated.id}").text)
@@ -189,10 +189,13 @@ def test_an_unreadable_file_has_a_page_with_its_reason(browser_like: TestClient,
 
 
 def test_deleting_by_form_and_an_address_that_is_gone(browser_like: TestClient, handed_in: str) -> None:
+    assert f'href="/runs/{handed_in}"' in browser_like.get("/audit").text
     answer = browser_like.post(f"/runs/{handed_in}/delete", data={"csrf": csrf_of(browser_like)})
     assert answer.headers["location"] == "/history"
     gone = browser_like.get(f"/runs/{handed_in}")
     assert gone.status_code == 404 and "<h1" in gone.text
+    log = browser_like.get("/audit").text
+    assert handed_in in log and f'href="/runs/{handed_in}"' not in log, "named in the log, leading nowhere"
 
 
 def test_another_language_turns_the_page_around(browser_like: TestClient) -> None:

@@ -68,13 +68,15 @@ def analyze(
     every_s: Annotated[float | None, setting_flag("every_s", "SECONDS")] = None,
     voice: Annotated[bool | None, setting_flag("voice")] = None,
     voice_model: Annotated[str | None, setting_flag("voice_model", "NAME")] = None,
+    generated: Annotated[bool | None, setting_flag("generated")] = None,
+    picture_model: Annotated[str | None, setting_flag("picture_model", "NAME")] = None,
     prior: Annotated[float | None, setting_flag("prior", "P")] = None,
     stability: Annotated[bool | None, setting_flag("stability")] = None,
     lip_sync: Annotated[bool | None, setting_flag("lip_sync")] = None,
     threads: Annotated[int | None, setting_flag("threads", "N")] = None,
     history: Annotated[bool | None, setting_flag("history")] = None,
 ) -> int:
-    """Say how strong the evidence is that a face or a voice was manipulated.
+    """Say how strong the evidence is that a face or a voice was manipulated, or a photo generated.
 
     A folder is searched with all folders below it, and media are told by their first bytes, not by their names. A
     file that cannot be analysed does not stop the others; all of them are listed at the end. A link (http or https;
@@ -87,6 +89,8 @@ def analyze(
         every_s=every_s,
         voice=voice,
         voice_model=voice_model,
+        generated=generated,
+        picture_model=picture_model,
         prior=prior,
         stability=stability,
         lip_sync=lip_sync,
@@ -110,6 +114,7 @@ def _refuse_unknown_names(settings: Settings) -> None:
 
     load_card(settings.model)
     load_card(settings.voice_model)
+    load_card(settings.picture_model)
     one_of("face finder", settings.finder, list(FINDERS))
 
 

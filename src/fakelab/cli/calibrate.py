@@ -24,6 +24,9 @@ def calibrate(
     method: Annotated[
         str, typer.Option("--method", metavar="NAME", help="platt, isotonic, or auto for the lower ECE.")
     ] = "auto",
+    highest: Annotated[
+        str, typer.Option("--highest", metavar="LEVEL", help="strong, or moderate for an experimental model.")
+    ] = "strong",
     metrics: Annotated[
         list[str] | None,
         typer.Option(
@@ -54,7 +57,7 @@ def calibrate(
     # Everything is read before the card is touched.
     measurements = [read_measurement(each) for each in metrics or []]
     if given:
-        for line in calibrate_card(model, given, method):
+        for line in calibrate_card(model, given, method, highest=highest):
             print(safe(line))
     if measurements or facts is not None:
         for name, row in fill_card(model, measurements, facts).metrics.items():

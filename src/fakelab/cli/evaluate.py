@@ -43,11 +43,14 @@ def evaluate(
     voice_model: Annotated[
         str | None, typer.Option("--voice-model", metavar="NAME", help="Model of voices, or a folder with a card.")
     ] = None,
+    picture_model: Annotated[
+        str | None, typer.Option("--picture-model", metavar="NAME", help="Model of whole pictures, or a folder.")
+    ] = None,
     finder: Annotated[str | None, typer.Option("--finder", metavar="NAME", help="Face finder.")] = None,
     detector: Annotated[
         str | None,
         typer.Option(
-            "--detector", metavar="NAME", help="Whose finding is measured: faces or voice.  [default: a file's first]"
+            "--detector", metavar="NAME", help="What is measured: faces, voice or picture.  [default: a file's first]"
         ),
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", metavar="N", help="So many files at a time.", min=1)] = 1,
@@ -76,8 +79,9 @@ def evaluate(
     _refuse_unknown_columns(by or (), rows)
     # Read before the work of hours is done.
     others = read_results(compare) if compare else None
-    chosen = read_settings(model=model, voice_model=voice_model)
-    card = load_card(chosen.voice_model if detector == "voice" else chosen.model)
+    chosen = read_settings(model=model, voice_model=voice_model, picture_model=picture_model)
+    used = {"voice": chosen.voice_model, "picture": chosen.picture_model}
+    card = load_card(used.get(detector or "", chosen.model))
     notes = _notes(files, rows, card.training)
     for note in notes:
         warn(note)
@@ -90,8 +94,10 @@ def evaluate(
             progress=lambda done, total: progress(f"{done} files", done, total),
             model=model,
             voice_model=voice_model,
+            picture_model=picture_model,
             finder=finder,
             detector=detector,
+            generated=True if detector == "picture" else None,
         )
     title = title or safe(files.stem) + (f", {split}" if split else "")
     print(table(title, results))

@@ -34,8 +34,15 @@ def train(
     make_twins: Annotated[
         Path | None, flag("--make-twins", "FOLDER", "Folder of the TAEF2 files; makes twins of the store in --twins.")
     ] = None,
+    upsamplers: Annotated[
+        int,
+        flag("--upsamplers", "N", "Train N small up-samplers first, which make twins, too: half of them beside TAEF2."),
+    ] = 0,
     store: Annotated[str | None, flag("--store", "FOLDER", "Folder of the face store.")] = None,
     twins: Annotated[str | None, flag("--twins", "FOLDER", "Folder of the twins; without it no twin is drawn.")] = None,
+    task: Annotated[
+        str | None, flag("--task", "NAME", "faces, or pictures: whole photos, generated or not. [default: faces]")
+    ] = None,
     network: Annotated[str | None, flag("--network", "NAME", "Network to train. [default: clip_vit_b16]")] = None,
     init: Annotated[
         str | None, flag("--init", "START", "clip, imagenet, none or a file. [default: what suits the network]")
@@ -98,7 +105,7 @@ def train(
     The shares of the kinds of forgery and of the sources are set in the TOML file, under [kinds] and [sources].
     """
     flags = {
-        "store": store, "twins": twins, "network": network, "init": init, "tune": tune, "head": head,
+        "store": store, "twins": twins, "task": task, "network": network, "init": init, "tune": tune, "head": head,
         "dropout": dropout, "augment": augment, "steps": steps, "pairs": pairs, "learning_rate": learning_rate,
         "weight_decay": weight_decay, "warmup_steps": warmup_steps, "label_smoothing": label_smoothing, "ema": ema,
         "patch_drop": patch_drop, "patch_loss": patch_loss, "real_spread": real_spread, "given_weight": given_weight,
@@ -114,15 +121,16 @@ def train(
         raise TrainingError("there is nothing to train on", "no face store was named", "Give --store FOLDER.")
     if manifest is None and mesh is not None:
         raise UsageError("--mesh has no use here", "it is used while a store is built", "Give --manifest FILE as well.")
-    if make_twins is not None and not chosen.twins:
-        raise UsageError("the twins have no place", "--make-twins was given without --twins", "Give --twins FOLDER.")
-    if manifest is not None or make_twins is not None:
+    wants_twins = make_twins is not None or upsamplers > 0
+    if wants_twins and not chosen.twins:
+        raise UsageError("the twins have no place", "they are to be made, without --twins", "Give --twins FOLDER.")
+    if manifest is not None or wants_twins:
         # Cutting faces and making twins takes hours: weights that cannot be had must be known before.
         check_start(chosen.network, init=chosen.init, tune=chosen.tune, head=chosen.head)
     if manifest is not None:
         _build_store(manifest, Path(chosen.store), mesh)
-    if make_twins is not None:
-        _make_twins(chosen, make_twins)
+    if wants_twins:
+        _make_twins(chosen, make_twins, upsamplers)
     trainer = Trainer(chosen, out, log=log)
     trainer.run()
     from fakelab.training.ship import from_checkpoint, ship
@@ -162,16 +170,37 @@ def _build_store(manifest: Path, folder: Path, mesh: Path | None) -> None:
     log(f"face store: {len(made.crops)} faces in {folder}")
 
 
-def _make_twins(config: TrainConfig, maker_folder: Path) -> None:
+def _make_twins(config: TrainConfig, maker_folder: Path | None, upsamplers: int) -> None:
     import numpy as np
 
     from fakelab.data.store import open_store
-    from fakelab.training.twin import TwinMaker, make_twins
+    from fakelab.training import upsample
+    from fakelab.training.twin import Maker, TwinMaker, make_twins, one_of
 
-    store = open_store(Path(config.store))
+    store, target = open_store(Path(config.store)), Path(config.twins)
+    usable = np.flatnonzero(store.good() & ~store.fake)
     # Shuffled once, so that a run cut short has twins of every source.
-    rows = np.random.default_rng(config.seed).permutation(np.flatnonzero(store.good() & ~store.fake))
+    rows = np.random.default_rng(config.seed).permutation(usable)
+    makers: list[Maker] = [] if maker_folder is None else [TwinMaker(maker_folder)]
+    shares = [1.0] * len(makers)
+    if upsamplers:
+        # Not from faces that the network is checked on.
+        own = rows[store.split[rows] == "train"]
+        with bar("Up-samplers") as progress:
+            counted = _counted("training", progress)
+            makers += upsample.upsamplers(
+                store.crops, own, target, count=upsamplers, seed=config.seed, progress=counted
+            )
+        shares += [1 / upsamplers] * upsamplers
     with bar("Twins") as progress:
-        maker = TwinMaker(maker_folder)
-        make_twins(store, rows, maker, Path(config.twins), seed=config.seed, progress=_counted("making", progress))
+        make_twins(
+            store,
+            rows,
+            one_of(makers, shares),
+            target,
+            seed=config.seed,
+            # What was scaled looks softer: of whole pictures that is all that would be learnt.
+            full_size=config.task == "pictures",
+            progress=_counted("making", progress),
+        )
     log(f"twins: {len(rows)} in {config.twins}")

@@ -32,13 +32,16 @@ from fakelab.faces.crop import CROPPER_VERSION, blur_and_luma, square_to_cut
 from fakelab.faces.find import finder_called
 from fakelab.faces.scan import find_and_crop
 from fakelab.faces.track import track_people
+from fakelab.media.views import views_of
 from fakelab.records import CropSpec, Face, Frame, Image, MediaInfo
 
-REGIONS = ("face", "frame")
+REGIONS = ("face", "frame", "view")
 PEOPLE = ("main", "all")
 FRAMES_PER_CLIP = 6
 MOST_FRAMES = 600
 """Of one file, whatever was asked: its crops wait in memory until its people are known."""
+VIEW_CUTS = 2
+"""Parts at full size of each picture, beside the whole."""
 SPOOL = ".unfinished"
 REPORT = "prepared.json"
 
@@ -47,7 +50,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What is cut from each file. `region` face: people's crops; frame: the whole picture, squeezed into the square."""
+    """What is cut from each file.
+
+    `region` face: people's crops; frame: the whole picture, squeezed into the square; view: the square in its middle
+    and parts at full size, as models of whole pictures see them (`media.views`).
+    """
 
     region: str = "face"
     people: str = "main"
@@ -288,7 +295,9 @@ def _prepare_row(row: Row) -> tuple[list[FoundCrop], str]:
 def _crops_of(row: Row, choices: Choices) -> list[FoundCrop]:
     frames = _frames(row, choices)
     if choices.region == "frame":
-        return [_whole(frame, choices.size_px) for frame in frames]
+        return [_whole(_squeezed(frame.image, choices.size_px), frame) for frame in frames]
+    if choices.region == "view":
+        return [_whole(view, frame) for frame in frames for view in views_of(frame.image, choices.size_px, VIEW_CUTS)]
     if row.tight:
         return [crop for frame in frames for crop in _resized(frame, choices)]
     faces = find_and_crop(frames, choices.finder, choices.spec, limit_per_frame=4 if choices.people == "main" else 24)
@@ -355,8 +364,8 @@ def _resized(frame: Frame, choices: Choices) -> list[FoundCrop]:
     return [FoundCrop(crop, points, _mesh(crop), face.score, blur, luma, side, time_s=frame.time_s)]
 
 
-def _whole(frame: Frame, size_px: int) -> FoundCrop:
-    crop = _squeezed(frame.image, size_px)
+def _whole(crop: Image, frame: Frame) -> FoundCrop:
+    """A picture in which no face was looked for."""
     blur, luma = blur_and_luma(crop)
     unknown = np.full((5, 2), np.nan, np.float32)
     no_mesh = np.full((MESH_POINTS, 2), np.nan, np.float32)

@@ -29,11 +29,27 @@ MIN_REALS = 20
 STRONG_FPR, MODERATE_FPR, UNSURE_FPR = 0.01, 0.05, 0.20
 
 METHODS = ("auto", "platt", "isotonic")
+HIGHEST = ("strong", "moderate")
+"""The highest level that a model may give."""
+NEVER = 1.1
+"""A line that no probability reaches."""
 LEAST_GAIN = 0.01
 """The curve must state probabilities better by this much than the line: it has more freedom to fit what is chance."""
 
 GATED = frozenset(
-    ("face_small", "blurred", "dark", "too_short", "few_colours", "many_people", "low_bitrate", "face_too_small")
+    (
+        "face_small",
+        "blurred",
+        "dark",
+        "too_short",
+        "few_colours",
+        "many_people",
+        "low_bitrate",
+        "face_too_small",
+        "picture_small",
+        "picture_dark",
+        "picture_too_small",
+    )
 )
 """The verdict's reasons that make a file inconclusive, whatever its score."""
 
@@ -231,26 +247,26 @@ def _left_out(files: _Files, method: str) -> tuple[float, float]:
     return strong_hits / max(1, total), moderate_hits / max(1, total)
 
 
-def calibrate_card(folder: Path, results: dict[str, Path], method: str = "auto") -> list[str]:
+def calibrate_card(
+    folder: Path, results: dict[str, Path], method: str = "auto", *, highest: str = "strong"
+) -> list[str]:
     """Writes what `results` (media kind -> file of `evaluation.run`) give into the folder's card; the lines to print.
 
     The card's reliability diagram is drawn beside it, as reliability-KIND.svg.
-    `method` is platt, isotonic, or auto for the better of the two. Raises UsageError for results that cannot be used,
-    UnknownNameError for a method, ModelError for a card that cannot be used.
+    `method` is platt, isotonic, or auto for the better of the two. With `highest` moderate, for an experimental model,
+    moderate evidence is given from the line for strong evidence on, and strong evidence never. Raises UsageError for
+    results that cannot be used, UnknownNameError for a method or level, ModelError for a card that cannot be used.
     """
     if method not in METHODS:
         raise unknown_name("method of calibration", method, METHODS)
+    if highest not in HIGHEST:
+        raise unknown_name("highest level", highest, HIGHEST)
     card = read_card(folder / "card.json")
     calibration, thresholds, printed = dict(card.calibration), dict(card.thresholds), []
     for kind, path in results.items():
         found = calibrate(read_results(path), method)
         calibration[kind] = _as_card(found)
-        thresholds[kind] = {
-            "strong": found.strong,
-            "moderate": found.moderate,
-            "unsure": found.unsure,
-            "error_rates": error_rates(found, kind),
-        }
+        thresholds[kind] = _lines(found, kind, highest)
         if found.reliability:
             drawn = reliability_svg(
                 found.reliability, f"{card.name}: {kind}s of sources left out, classes weighed alike"
@@ -259,10 +275,21 @@ def calibrate_card(folder: Path, results: dict[str, Path], method: str = "auto")
         compared = ", ".join(f"{name} {value:.3f}" for name, value in found.ece_of.items()) or "not measured"
         printed.append(
             f"{kind}: {'isotonic' if found.knots else 'platt'}, slope {found.slope:.3f}, offset {found.offset:+.3f},"
-            f" ECE on sources left out: {compared}; {error_rates(found, kind)['all']}"
+            f" ECE on sources left out: {compared}; {thresholds[kind]['error_rates']['all']}"
         )
     write_card(dataclasses.replace(card, calibration=calibration, thresholds=thresholds), folder)
     return printed
+
+
+def _lines(found: Calibrated, kind: str, highest: str) -> dict[str, Any]:
+    """What a card states of a kind's lines."""
+    rates = error_rates(found, kind)
+    if highest == "strong":
+        lines = {"strong": found.strong, "moderate": found.moderate, "unsure": found.unsure}
+        return lines | {"error_rates": rates}
+    only = rates["strong_evidence"].replace("strong evidence", "moderate evidence, the highest that is given")
+    lines = {"strong": NEVER, "moderate": found.strong, "unsure": min(found.moderate, found.strong)}
+    return lines | {"error_rates": {"moderate_evidence": only, "all": only}}
 
 
 def error_rates(found: Calibrated, kind: str) -> dict[str, str]:

@@ -23,6 +23,7 @@ LOOKS = ("finder", "thorough", "every_s", "stability")
 DETECTORS = {
     "faces": ("face_video", "face_photo"),
     "voice": ("voice",),
+    "picture": ("generated_photo",),
 }
 """What may be asked to be measured -> the findings of an analysis that answer it."""
 
@@ -176,7 +177,7 @@ def _result(row: dict[str, str], analysis: Analysis, detector: str | None = None
         "level": finding.level.value,
         "p_fake": finding.p_fake,
         "reasons": [each.code for each in finding.reasons],
-        "logit": judged[0].logit if judged else _heard(finding),
+        "logit": judged[0].logit if judged else finding.measured.get("logit", _heard(finding)),
         "faces": [[round(each.time_s, 3), round(each.logit, 4)] for each in judged[0].faces] if judged else [],
         "people": int(finding.measured.get("people_judged", 0)),
         "tracks": len(finding.people),

@@ -31,11 +31,17 @@ LIPS: dict[str, str] = {
     "lip_sync": "two linear maps, of mouths and of sound: whether lips and voice go together (experimental)",
 }
 """Models of lips and sound together: `models.lips` loads them."""
-EVERY: dict[str, str] = MODELS | VOICES | LIPS
+PICTURES: dict[str, str] = {
+    "generated_photo": "a linear head on the CLIP tower: wholly generated pictures (experimental)",
+}
+"""Models of whole pictures: `models.runtime` loads them, `media.views` cuts what they see."""
+DEFAULT_PICTURES = "generated_photo"
+EVERY: dict[str, str] = MODELS | VOICES | LIPS | PICTURES
 _KINDS = (
     (MODELS, "faces", "look at faces", "Faces are looked at by --model."),
     (VOICES, "voices", "listen to voices", "Voices are chosen by --voice-model."),
     (LIPS, "lips and sound", "compare lips with sound", "They are compared by --lip-sync."),
+    (PICTURES, "whole pictures", "judge whole pictures", "Pictures are judged by --picture-model."),
 )
 """Table, what its models judge, what a model of another kind cannot do, and how it is asked for."""
 TOWER = "clip_tower"
@@ -47,8 +53,8 @@ UNCALIBRATED: dict[str, Any] = {"strong": 1.1, "moderate": 1.1, "unsure": 0.0, "
 def model_folder(name: str, table: dict[str, str] | None = None) -> Path:
     """Where the model called `name` lies: a row of the table, or the path of a folder that holds a card.
 
-    `table`, one of MODELS, VOICES and LIPS, says which kind is wanted. Raises UnknownNameError; UsageError for the name
-    of a model of another kind.
+    `table`, one of MODELS, VOICES, LIPS and PICTURES, says which kind is wanted. Raises UnknownNameError;
+    UsageError for the name of a model of another kind.
     """
     if table is not None and name not in table and name in EVERY:
         _, what, _, how = next(row for row in _KINDS if name in row[0])

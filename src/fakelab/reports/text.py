@@ -49,6 +49,8 @@ def _finding(finding: Finding, width: int) -> Iterator[str]:
         yield from _person(finding, person, known, width)
     if people[PEOPLE_SHOWN:]:
         yield f"  and {words.others(people[PEOPLE_SHOWN:])}"
+    if not people and finding.p_fake is not None and finding.detector != "declared":
+        yield f"  Result: {words.percent(finding.p_fake)}  {LEVEL_WORDS[finding.level]}"
     if finding.suspicious and not people:
         yield f"  Suspicious: {words.spans(finding.suspicious)}"
     if finding.detector != "declared":

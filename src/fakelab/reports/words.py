@@ -25,6 +25,7 @@ NOT_SHOWN = "This does not show that the file is authentic."
 DETECTOR_WORDS = {
     "face_video": "Faces in the video",
     "face_photo": "Faces in the photo",
+    "generated_photo": "The picture as a whole",
     "voice": "Voice",
     "declared": "What the file says of itself",
 }
@@ -74,6 +75,10 @@ MEASURED: dict[str, tuple[str, str, str]] = {
     "windows": ("Stretches of sound", "", "Each is four seconds long; neighbours overlap"),
     "windows_of_speech": ("Stretches with speech", "", "Only these can be judged"),
     "speech_s": ("Speech", "s", "The more speech, the more the score can be relied on"),
+    "views": ("Views of the picture", "", "All of it made small, and parts at full size"),
+    "logit": ("Score of the network", "", "Before calibration; higher is more like a generated picture"),
+    "logit_whole": ("of the whole, made small", "", "Before calibration"),
+    "logit_parts": ("of the parts, on average", "", "Before calibration"),
     "people_judged": ("People judged", "", "In a crowd, one of many faces can score high by chance"),
     "p_fake_compressed": ("Score, compressed once more", "", "At even odds, as in a copy of the file"),
     "p_fake_halved": ("Score, at half the size", "", "At even odds, as in a copy of the file"),
@@ -192,6 +197,10 @@ def looked_at(finding: Finding) -> str:
         return f"{count(len(finding.windows), 'stretch', 'stretches')} of sound, {spoken} with speech"
     if finding.detector == "voice":
         return "no sound"
+    if finding.detector == "generated_photo":
+        return (
+            f"the whole picture and {count(max(0, int(finding.measured.get('views', 0)) - 1), 'part', 'parts')} of it"
+        )
     failed = f"; {finding.frames_failed} could not be decoded" if finding.frames_failed else ""
     frames, faces = count(finding.frames_sampled, "frame", "frames"), count(finding.faces_found, "face", "faces")
     return f"{frames}, {faces}{failed}"

@@ -24,7 +24,7 @@ from fakelab.service.recipe import recipe_of_settings
 from fakelab.service.runs import Run
 from fakelab.settings import Settings, changed
 
-CHOICES = ("model", "finder", "thorough", "every_s", "prior", "lip_sync")
+CHOICES = ("model", "finder", "thorough", "every_s", "prior", "generated", "lip_sync")
 """What whoever hands a file in may choose; everything else is the machine's."""
 AGAIN_S = 15.0
 """After how long a client whose file found no room in the queue may come back."""

@@ -49,10 +49,11 @@ def recipe_of_settings(sha256: str, settings: Settings) -> str:
 
 
 def _named(settings: Mapping[str, Any]) -> list[str]:
-    """The models that settings name. Those of earlier versions knew none for voices."""
+    """The models that settings name. Those of earlier versions knew none for voices or whole pictures."""
     voice = settings.get("voice_model") if settings.get("voice", True) else None
+    picture = settings.get("picture_model") if settings.get("generated") else None
     lips = ["lip_sync"] if settings.get("lip_sync") else []
-    return [settings["model"], *([voice] if voice else []), *lips]
+    return [settings["model"], *([voice] if voice else []), *([picture] if picture else []), *lips]
 
 
 def _row(name: str) -> dict[str, str]:

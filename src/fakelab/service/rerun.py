@@ -59,9 +59,10 @@ class Change:
 def settings_of(document: Mapping[str, Any], **changed: Any) -> Settings:
     """The settings that a record was made with; those that this version no longer knows are left out.
 
-    A record that names no stability test, or no lips, was made before there was such a thing: repeated without it.
+    A record that names no stability test, whole pictures or lips, was made before there was such a thing: it is
+    repeated without it.
     """
-    known = {"stability": False, "lip_sync": False} | {
+    known = {"stability": False, "generated": False, "lip_sync": False} | {
         name: value for name, value in document["settings"].items() if name in Settings.model_fields
     }
     return read_settings(**{**known, **changed})

@@ -2,8 +2,9 @@
 
 `founding` is the preset of 2020 (evaluation.md): flip, rotation, perspective, jitter, region masking. `default` is
 ours: small geometry, then the road of a clip (shrunk, compressed by a real codec as still or as moving picture,
-enlarged, maybe once more). Real and fake of a pair are treated apart but by one law, so that neither quality nor
-codec says which is which. Crops are (S, S, 3) uint8 RGB; a mask, when given, moves along with its crop.
+enlarged, maybe once more). `photo` is for whole pictures. Real and fake of a pair are treated apart
+but by one law, so that neither quality nor codec says which is which. Crops are (S, S, 3) uint8 RGB; a mask,
+when given, moves along with its crop.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from fakelab.records import Image
 
 Rng = np.random.Generator
 Mask = NDArray[np.float32]
+NETWORK_PX = 224
+"""Side of what a network of whole pictures sees."""
 Augment = Callable[[Image, Mask, Rng], tuple[Image, Mask]]
 
 
@@ -50,7 +53,31 @@ def default(crop: Image, mask: Mask, rng: Rng) -> tuple[Image, Mask]:
     return crop, mask
 
 
-AUGMENTS: dict[str, Augment] = {"default": default, "founding": founding}
+def photo(crop: Image, mask: Mask, rng: Rng) -> tuple[Image, Mask]:
+    """For whole pictures, of which the store keeps more than a network sees: (S, S) -> at most (224, 224).
+
+    A square of that size or larger, made small, so that traces of generation are learnt at full size and scaled down
+    alike; sometimes shrunk and enlarged again; flipped, compressed once or twice as still.
+    """
+    size = crop.shape[0]
+    out = min(size, NETWORK_PX)
+    side = out if rng.random() < 0.35 else round(float(rng.uniform(out, size)))
+    x, y = (int(each) for each in rng.integers(0, size - side + 1, 2))
+    crop, mask = crop[y : y + side, x : x + side], _resize_mask(mask[y : y + side, x : x + side], out)
+    if rng.random() < 0.2:
+        crop = _resize(crop, round(side * float(rng.uniform(0.5, 0.95))))
+    crop, mask = flip(_resize(crop, out), mask, rng)
+    if rng.random() < 0.3:
+        crop = jitter(crop, rng, 0.15)
+    if rng.random() < 0.1:
+        crop = np.asarray(cv2.GaussianBlur(crop, (0, 0), float(rng.uniform(0.3, 0.9))), dtype=np.uint8)
+    for chance in (0.8, 0.25):
+        if rng.random() < chance:
+            crop = photo_codec(crop, "jpeg" if rng.random() < 0.8 else "webp", int(rng.integers(60, 99)))
+    return crop, mask
+
+
+AUGMENTS: dict[str, Augment] = {"default": default, "founding": founding, "photo": photo}
 
 
 def flip(crop: Image, mask: Mask, rng: Rng) -> tuple[Image, Mask]:

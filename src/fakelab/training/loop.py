@@ -30,11 +30,12 @@ from fakelab.training.augment import AUGMENTS
 from fakelab.training.checkpoint import optimizer_tensors, restore_optimizer
 from fakelab.training.curves import draw_curves, read_curves
 from fakelab.training.networks import FaceNet, backbone, bfloat16_pays, make_network, shorten_frozen, tuned_state
-from fakelab.training.pairs import KINDS, PairSource
+from fakelab.training.pairs import FACE_KINDS, KINDS, PairSource
 from fakelab.training.schedule import rate_share
 
 Log = Callable[[str], None]
 PRECISIONS = ("auto", "float32", "bfloat16")
+TASKS = ("faces", "pictures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class TrainConfig:
     """Folder of the face store."""
     twins: str = ""
     """Folder of twins made from the store; without it no twin is drawn."""
+    task: str = "faces"
+    """faces, or pictures: whole photos, generated or not, from a store of `--region view` with twice the side."""
     network: str = "clip_vit_b16"
     init: str = ""
     """clip, imagenet, none or a path; empty: what suits the network."""
@@ -86,6 +89,10 @@ class TrainConfig:
     """Fuse the network's operations first: about a quarter faster on a processor; needs a C++ compiler."""
 
 
+_FOR_PICTURES: dict[str, Any] = {"augment": "photo", "kinds": {"twin_whole": 1.0}, "patch_loss": 0.0}
+"""What is not asked of whole pictures: they have no face to blend."""
+
+
 def read_config(path: Path | None, **flags: Any) -> TrainConfig:
     """The configuration of a TOML file with flags laid over it (None means not given).
 
@@ -104,10 +111,14 @@ def read_config(path: Path | None, **flags: Any) -> TrainConfig:
     for name in values:
         if name not in known:
             raise unknown_name("training setting", name, known)
-    config = TrainConfig(**values)
+    config = TrainConfig(**(_FOR_PICTURES | values if values.get("task") == "pictures" else values))
     for kind in config.kinds:
         if kind not in KINDS:
             raise unknown_name("kind of forgery", kind, KINDS)
+        if config.task == "pictures" and kind in FACE_KINDS:
+            raise TrainingError(f"whole pictures have no forgery of kind '{kind}'", "it needs a face", "Leave it out.")
+    if config.task not in TASKS:
+        raise unknown_name("task", config.task, TASKS)
     if config.precision not in PRECISIONS:
         raise unknown_name("precision", config.precision, PRECISIONS)
     if config.augment not in AUGMENTS:

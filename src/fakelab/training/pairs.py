@@ -19,6 +19,8 @@ from fakelab.training.blend import Mask, cross_blend, face_mask, nearest_pose, p
 
 KINDS = ("self", "cross", "twin_blend", "twin_whole", "given")
 """Self-blended; another person's face blended in; a twin blended in; a whole twin; a forgery that the data brought."""
+FACE_KINDS = ("self", "cross", "twin_blend")
+"""Those whose masks follow a face."""
 Pair = tuple[str, Image, Image, tuple[Mask, Mask]]
 _POSES = 1500
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fakelab.data.store import STORE_SPEC
 from fakelab.errors import TrainingError
+from fakelab.media.views import VIEWS_VERSION
 from fakelab.models.card import COLOUR_ORDER, TOWER, UNCALIBRATED, WEIGHTS, sha256_of, write_card
 from fakelab.records import CropSpec, ModelCard
 from fakelab.training.export import shorten, write_onnx, write_tower, write_tuning
@@ -31,6 +32,8 @@ GATE = {
     "min_bits_per_pixel": 0.005,
     "max_people": 40.0,
 }
+PICTURE_GATE = {"min_side_px": 64.0, "small_side_px": 200.0, "min_luma": 20.0}
+VIEW_SPEC = CropSpec(VIEWS_VERSION, STORE_SPEC.size_px, 1.0, boxes_from="view")
 
 
 def ship(network: FaceNet, config: TrainConfig, folder: Path, *, name: str, manifest_sha256: str) -> Path:
@@ -46,20 +49,21 @@ def ship(network: FaceNet, config: TrainConfig, folder: Path, *, name: str, mani
         write_onnx(network, folder / "model.onnx", STORE_SPEC.size_px)
         shorten(folder / "model.onnx")
         files = {"model.onnx": sha256_of(folder / "model.onnx")}
-    row = backbone(config.network)
+    row, pictures = backbone(config.network), config.task == "pictures"
+    kinds = ("photo",) if pictures else ("video", "photo")
     card = ModelCard(
         name=name,
         version="0.1.0",
         summary=f"{config.network}, trained by `fakelab train`; not calibrated yet.",
         architecture=config.network,
-        task="manipulated faces",
-        crop=CropSpec(STORE_SPEC.version, STORE_SPEC.size_px, STORE_SPEC.margin),
+        task="generated pictures" if pictures else "manipulated faces",
+        crop=VIEW_SPEC if pictures else CropSpec(STORE_SPEC.version, STORE_SPEC.size_px, STORE_SPEC.margin),
         mean=row.mean,
         std=row.std,
         colour_order=COLOUR_ORDER,
-        calibration={kind: {"slope": 1.0, "offset": 0.0} for kind in ("video", "photo")},
-        thresholds={kind: dict(UNCALIBRATED) for kind in ("video", "photo")},
-        gate=dict(GATE),
+        calibration={kind: {"slope": 1.0, "offset": 0.0} for kind in kinds},
+        thresholds={kind: dict(UNCALIBRATED) for kind in kinds},
+        gate=dict(PICTURE_GATE if pictures else GATE),
         files=files,
         training={**asdict(config), "manifest_sha256": manifest_sha256},
         data=(),

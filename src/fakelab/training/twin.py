@@ -8,7 +8,7 @@ diffusion-generated images"; Guillaro et al. 2025, B-Free. The autoencoder is TA
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -117,19 +117,35 @@ def _disturb(latent: Tensor, rng: np.random.Generator) -> Tensor:
     return latent
 
 
+Maker = Callable[[Tensor, np.random.Generator], Tensor]
+"""Pictures (B, 3, H, W) float 0..1, sides multiples of 16 px, and a generator -> their twins, same shape."""
+
+
+def one_of(makers: Sequence[Maker], shares: Sequence[float]) -> Maker:
+    """A maker that lets one of `makers`, drawn by its share, make each batch."""
+    chances = np.array(shares, dtype=np.float64) / np.sum(shares)
+
+    def make(pictures: Tensor, rng: np.random.Generator) -> Tensor:
+        return makers[int(rng.choice(len(makers), p=chances))](pictures, rng)
+
+    return make
+
+
 def make_twins(
     store: FaceStore,
     rows: NDArray[np.int64],
-    maker: TwinMaker,
+    maker: Maker,
     target: Path,
     *,
     seed: int = 0,
     batch: int = 8,
+    full_size: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Writes one twin of each crop in `rows` to `target`: twins.npy (len(rows), S, S, 3) uint8 RGB and rows.npy.
 
-    Resumable: a partial file goes on where it stopped. Each batch is sent through at its own scale, 96 to 224 px.
+    Resumable: a partial file goes on where it stopped. Each batch is sent through at its own scale, from 96 to 224 px,
+    and larger crops from 3/7 of their side to all of it; with `full_size` at the crops' own: no twin was scaled.
     Raises TrainingError when the twins in `target` are of other rows or of another store.
     """
     size = store.crops.shape[1]
@@ -149,9 +165,9 @@ def make_twins(
     for start in range(done, len(rows), batch):
         # Seeded by place, so that a resumed run makes the same twins.
         rng = np.random.default_rng((seed, start))
-        side = int(rng.integers(96 // MULTIPLE_PX, 224 // MULTIPLE_PX + 1)) * MULTIPLE_PX
+        low, high = (max(each, size * each // 224) // MULTIPLE_PX for each in (96, 224))
         # Two draws, the smaller: costs fall with the square.
-        side = min(side, int(rng.integers(96 // MULTIPLE_PX, 224 // MULTIPLE_PX + 1)) * MULTIPLE_PX)
+        side = size if full_size else min(int(each) for each in rng.integers(low, high + 1, 2)) * MULTIPLE_PX
         pictures = (
             torch.from_numpy(np.array(store.crops[rows[start : start + batch]])).permute(0, 3, 1, 2).float() / 255
         )

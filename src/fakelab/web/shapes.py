@@ -47,6 +47,7 @@ class Choices(BaseModel):
     thorough: bool | None = None
     every_s: float | None = Field(None, gt=0, le=86_400)
     prior: float | None = Field(None, gt=0, lt=1)
+    generated: bool | None = Field(None, description="Judge whether a whole photo was generated: experimental.")
     lip_sync: bool | None = Field(None, description="Compare lips with a video's sound: experimental, in no verdict.")
 
 

@@ -61,11 +61,13 @@ function take(files, input) {
   if (input) input.value = "";
 }
 
+const YES_OR_NO = ["thorough", "generated", "lip_sync"];
+
 function choices() {
   const chosen = {};
-  for (const name of ["model", "finder", "thorough", "lip_sync", "prior"]) {
+  for (const name of ["model", "finder", "thorough", "generated", "lip_sync", "prior"]) {
     const value = form.elements[name]?.value;
-    if (value) chosen[name] = name === "prior" ? Number(value) : name === "thorough" || name === "lip_sync" ? value === "true" : value;
+    if (value) chosen[name] = name === "prior" ? Number(value) : YES_OR_NO.includes(name) ? value === "true" : value;
   }
   return chosen;
 }

@@ -63,7 +63,7 @@ export function clock(time) {
 export const percent = (p) => `${Math.min(99, Math.max(1, Math.round(100 * p)))}\u00a0%`;
 
 const STAGES = {
-  open: "Opening", model: "Loading the model", faces: "Looking at faces", voice: "Listening to the voice", lips: "Comparing lips with the sound",
+  open: "Opening", model: "Loading the model", faces: "Looking at faces", picture: "Looking at the whole picture", voice: "Listening to the voice", lips: "Comparing lips with the sound",
   pictures: "Keeping pictures", fetch: "Fetching the link", done: "Finishing",
 };
 
