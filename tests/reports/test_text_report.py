@@ -40,6 +40,9 @@ def test_a_finding_without_people_has_its_score_and_what_was_looked_at() -> None
     whole = text[text.index("The picture as a whole\n") :]
     assert "Result: 81 %  Moderate evidence" in whole
     assert "Looked at: the whole picture and 4 parts of it" in whole
+    found = maker.generated().findings[1]
+    alone = replace(found, measured={**found.measured, "views": 1.0})
+    assert "Looked at: the whole picture\n" in write_text(replace(maker.generated(), findings=(alone,)))
     assert text.count("Result: ") == 1, "people have their own lines"
 
 

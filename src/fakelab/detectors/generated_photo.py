@@ -12,7 +12,7 @@ from fakelab.models.runtime import FaceModel
 from fakelab.records import Crop, Finding, Frame, Image, Kind, Level, MediaInfo, ModelCard, Progress, Reason
 from fakelab.verdict import PALETTES, Rules, level_of, log_odds, p_fake, reason, rules_of, sigmoid
 
-LOOKS_FOR = "Whole pictures that a generator made, by the traces of how it makes pixels."
+LOOKS_FOR = "Photos that a generator made as a whole, face or no face."
 DETECTOR = "generated_photo"
 
 

@@ -198,9 +198,8 @@ def looked_at(finding: Finding) -> str:
     if finding.detector == "voice":
         return "no sound"
     if finding.detector == "generated_photo":
-        return (
-            f"the whole picture and {count(max(0, int(finding.measured.get('views', 0)) - 1), 'part', 'parts')} of it"
-        )
+        parts = int(finding.measured.get("views", 1)) - 1
+        return f"the whole picture and {count(parts, 'part', 'parts')} of it" if parts > 0 else "the whole picture"
     failed = f"; {finding.frames_failed} could not be decoded" if finding.frames_failed else ""
     frames, faces = count(finding.frames_sampled, "frame", "frames"), count(finding.faces_found, "face", "faces")
     return f"{frames}, {faces}{failed}"
