@@ -37,8 +37,8 @@ FOUNDING: dict[str, Any] = {
 """The space of 2020: ResNet18 from ImageNet, all layers free, batches of 256 to 1,024 pictures, forgeries that came
 with the data (a trace of self-blending serves `val` where it has too few)."""
 NEVER_DRAWN = (
-    "store", "twins", "task", "augment", "kinds", "sources", "steps", "seed", "save_every", "check_every", "check_pairs",
-    "threads",
+    "store", "twins", "task", "augment", "kinds", "sources", "steps", "seed", "save_every", "check_every",
+    "check_pairs", "threads",
 )  # fmt: skip
 """They decide what `val` is or how long a run is: trials that differ in them could not be compared."""
 TABLES = {"network": BACKBONES, "head": HEADS, "tune": ("", *TUNES), "augment": AUGMENTS}
