@@ -358,25 +358,11 @@ def known_models() -> dict[str, ModelCard]:
     return {name: load_card(name) for name in MODELS}
 
 
-def known_voices() -> dict[str, ModelCard]:
-    """The cards of the models of sound, by name."""
-    from fakelab.models.card import VOICES, load_card
+def known_cards() -> tuple[ModelCard, ...]:
+    """The cards of the models of every kind: faces, voices, whole pictures, lips."""
+    from fakelab.models.card import EVERY, load_card
 
-    return {name: load_card(name) for name in VOICES}
-
-
-def known_pictures() -> dict[str, ModelCard]:
-    """The cards of the models of whole pictures, by name."""
-    from fakelab.models.card import PICTURES, load_card
-
-    return {name: load_card(name) for name in PICTURES}
-
-
-def known_lips() -> dict[str, ModelCard]:
-    """The cards of the models of lips and sound, by name."""
-    from fakelab.models.card import LIPS, load_card
-
-    return {name: load_card(name) for name in LIPS}
+    return tuple(load_card(name) for name in EVERY)
 
 
 def known_finders() -> tuple[str, ...]:

@@ -67,7 +67,10 @@ REASONS: dict[str, str] = {
 
 GATE_CODES = ("face_too_small", "face_small", "blurred", "dark", "too_short")
 """The reasons that put one person outside what the model was tested on."""
-FILE_GATE_CODES = ("few_colours", "many_people", "low_bitrate")
+FILE_GATE_CODES = (
+    *("few_colours", "many_people", "low_bitrate"),
+    *("picture_too_small", "picture_small", "picture_dark"),
+)
 """The reasons that put the whole file outside."""
 PALETTES = {"gif": 256}
 """Containers whose pictures have few colours, and how many."""
@@ -147,6 +150,19 @@ def rules_of(
     curve = tuple((float(x), float(y)) for x, y in own.get("curve", ()))
     slope, offset = own["slope"], own["offset"]
     return Rules(slope, offset, lines["strong"], lines["moderate"], lines["unsure"], dict(gate), prior, curve)
+
+
+def shown_lines(rules: Rules) -> dict[str, float]:
+    """The lines of evidence as p_fake, moved by the prior as p_fake is: what a chart draws of those within reach."""
+    shift = log_odds(rules.prior)
+    lines = {"threshold_moderate": rules.moderate, "threshold_strong": rules.strong}
+    return {name: sigmoid(log_odds(line) + shift) for name, line in lines.items() if line < 1.0}
+
+
+def stated_rate(thresholds: dict[str, Any], kind: Kind, level: Level | None) -> str:
+    """A card's sentence on how often this level is wrong on genuine files; that on all levels where it has none."""
+    rates = thresholds[kind.value].get("error_rates", {})
+    return str(rates.get(level.value if level else "all", rates.get("all", "")))
 
 
 def reason(code: str, measured: float | None = None, limit: float | None = None, detail: str = "") -> Reason:

@@ -21,7 +21,6 @@ from fakelab.records import (
     Finding,
     Kind,
     Level,
-    ModelCard,
     PersonScore,
     Progress,
     Track,
@@ -37,7 +36,9 @@ from fakelab.verdict import (
     log_odds,
     p_fake,
     rules_of,
+    shown_lines,
     sigmoid,
+    stated_rate,
 )
 
 FULL_CROPS = 256
@@ -141,8 +142,8 @@ def judge(
         frames_sampled=frames,
         frames_failed=media.frames_failed,
         faces_found=len(scored),
-        error_rate=error_rate(card, kind, level),
-        measured=measured | _lines(rules),
+        error_rate=stated_rate(card.thresholds, kind, level),
+        measured=measured | shown_lines(rules),
     )
 
 
@@ -169,12 +170,6 @@ def people_that_count(tracks: Sequence[Track], by_face: dict[int, ScoredFace], k
     """How many people could have decided: a passer-by who cannot be judged does not dilute the others."""
     usable = sum(not gate_reasons(_samples(track, by_face), kind, rules) for track in tracks)
     return max(1, usable)
-
-
-def error_rate(card: ModelCard, kind: Kind, level: Level) -> str:
-    """The card's sentence on how often this level is wrong on genuine files."""
-    rates = card.thresholds[kind.value].get("error_rates", {})
-    return str(rates.get(level.value, rates.get("all", "")))
 
 
 def _samples(track: Track, by_face: dict[int, ScoredFace]) -> list[Sample]:
@@ -219,13 +214,6 @@ def _most_suspicious(track: Track, by_face: dict[int, ScoredFace]) -> Iterator[i
         (rest if face.burst in seen else firsts).append(id(face))
         seen.add(face.burst)
     yield from (firsts + rest)[:FACES_SHOWN]
-
-
-def _lines(rules: Rules) -> dict[str, float]:
-    """The lines of evidence as p_fake of one person, moved by the prior as p_fake is: what a chart draws."""
-    shift = log_odds(rules.prior)
-    lines = {"threshold_moderate": rules.moderate, "threshold_strong": rules.strong}
-    return {name: sigmoid(log_odds(line) + shift) for name, line in lines.items() if line < 1.0}
 
 
 def _measured(scored: Sequence[ScoredFace], bits: float | None, people: int) -> dict[str, float]:

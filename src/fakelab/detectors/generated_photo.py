@@ -10,7 +10,7 @@ import numpy as np
 from fakelab.media.views import CUTS, views_of
 from fakelab.models.runtime import FaceModel
 from fakelab.records import Crop, Finding, Frame, Image, Kind, Level, MediaInfo, ModelCard, Progress, Reason
-from fakelab.verdict import PALETTES, Rules, level_of, log_odds, p_fake, reason, rules_of, sigmoid
+from fakelab.verdict import PALETTES, Rules, level_of, p_fake, reason, rules_of, shown_lines, stated_rate
 
 LOOKS_FOR = "Photos that a generator made as a whole, face or no face."
 DETECTOR = "generated_photo"
@@ -52,9 +52,9 @@ def judge(logits: list[float], seen: PictureViews, info: MediaInfo, model: FaceM
     rules = rules_of(card.calibration, card.thresholds, card.gate, Kind.PHOTO, prior)
     shared: dict[str, Any] = {"detector": DETECTOR, "looks_for": LOOKS_FOR, "model": model.name}
     gate = _gate(seen, info, rules)
-    if not logits or (gate and gate[0].code == "picture_too_small"):
-        small = tuple(gate) or (reason("picture_too_small", seen.short_px, rules.gate["min_side_px"]),)
-        return Finding(level=Level.NOT_ANALYSABLE, p_fake=None, reasons=small, error_rate=_rate(card, None), **shared)
+    if gate and gate[0].code == "picture_too_small":
+        rate = stated_rate(card.thresholds, Kind.PHOTO, None)
+        return Finding(level=Level.NOT_ANALYSABLE, p_fake=None, reasons=tuple(gate), error_rate=rate, **shared)
     logit = combined(logits)
     evidence = rules.evidence(logit)
     level, why = level_of(evidence, 1, rules)
@@ -67,8 +67,8 @@ def judge(logits: list[float], seen: PictureViews, info: MediaInfo, model: FaceM
         level=level,
         p_fake=p_fake(evidence, 1, prior),
         reasons=reasons,
-        error_rate=_rate(card, level),
-        measured={"logit": logit, **_measured(logits), **_lines(rules)},
+        error_rate=stated_rate(card.thresholds, Kind.PHOTO, level),
+        measured={"logit": logit, **_measured(logits), **shown_lines(rules)},
         frames_sampled=1,
         **shared,
     )
@@ -81,7 +81,7 @@ def combined(logits: list[float]) -> float:
 
 
 def _gate(seen: PictureViews, info: MediaInfo, rules: Rules) -> list[Reason]:
-    """Why this picture is outside what the model was tested on; empty when it is inside."""
+    """Why this picture is outside what the model was tested on; empty when it is inside; one that never came: 0 px."""
     if seen.short_px < rules.gate["min_side_px"]:
         return [reason("picture_too_small", seen.short_px, rules.gate["min_side_px"])]
     found = []
@@ -89,7 +89,7 @@ def _gate(seen: PictureViews, info: MediaInfo, rules: Rules) -> list[Reason]:
         found.append(reason("few_colours", PALETTES[info.container], PALETTES[info.container]))
     if seen.short_px < rules.gate["small_side_px"]:
         found.append(reason("picture_small", seen.short_px, rules.gate["small_side_px"]))
-    luma = float(np.mean(seen.views[0])) if seen.views else 0.0
+    luma = float(np.mean(seen.views[0]))
     if luma < rules.gate["min_luma"]:
         found.append(reason("picture_dark", luma, rules.gate["min_luma"]))
     return found
@@ -98,14 +98,3 @@ def _gate(seen: PictureViews, info: MediaInfo, rules: Rules) -> list[Reason]:
 def _measured(logits: list[float]) -> dict[str, float]:
     measured = {"views": float(len(logits)), "logit_whole": logits[0]}
     return measured | ({"logit_parts": float(np.mean(logits[1:]))} if len(logits) > 1 else {})
-
-
-def _lines(rules: Rules) -> dict[str, float]:
-    shift = log_odds(rules.prior)
-    lines = {"threshold_moderate": rules.moderate, "threshold_strong": rules.strong}
-    return {name: sigmoid(log_odds(line) + shift) for name, line in lines.items() if line < 1.0}
-
-
-def _rate(card: ModelCard, level: Level | None) -> str:
-    rates = card.thresholds[Kind.PHOTO.value].get("error_rates", {})
-    return str(rates.get(level.value if level else "all", rates.get("all", "")))

@@ -14,7 +14,7 @@ from fakelab.media import Limits
 from fakelab.media.audio import SHORTEST_S, levelled, speech_in, windows
 from fakelab.models.voice import SHORTEST, VoiceModel
 from fakelab.records import Finding, Kind, Level, Progress, Reason, TimeRange, WindowScore
-from fakelab.verdict import Rules, level_of, log_odds, p_fake, reason, rules_of, sigmoid
+from fakelab.verdict import Rules, level_of, log_odds, p_fake, reason, rules_of, shown_lines, stated_rate
 
 LOOKS_FOR = "Voices that were synthesised, cloned or converted, in the sound alone."
 DETECTOR = "voice"
@@ -88,7 +88,13 @@ def judge(heard: Sequence[HeardWindow], kind: Kind, model: VoiceModel, prior: fl
     }
     if not spoken:
         why = _why_nothing(heard)
-        return Finding(level=Level.NOT_ANALYSABLE, p_fake=None, reasons=(why,), error_rate=_rate(card, None), **shared)
+        return Finding(
+            level=Level.NOT_ANALYSABLE,
+            p_fake=None,
+            reasons=(why,),
+            error_rate=stated_rate(card.thresholds, Kind.AUDIO, None),
+            **shared,
+        )
     evidence, stretches, count = evidence_of(spoken, rules)
     level, why = level_of(evidence, 1, rules)
     if count > 1 and level is Level.NONE_FOUND and stretches:
@@ -100,7 +106,7 @@ def judge(heard: Sequence[HeardWindow], kind: Kind, model: VoiceModel, prior: fl
     if speech_s < rules.gate["min_speech_s"]:
         short = reason("speech_short", speech_s, rules.gate["min_speech_s"])
         if level not in (Level.MODERATE, Level.STRONG):
-            rate = _rate(card, None)
+            rate = stated_rate(card.thresholds, Kind.AUDIO, None)
             return Finding(level=Level.NOT_ANALYSABLE, p_fake=None, reasons=(short,), error_rate=rate, **shared)
         level, reasons = Level.INCONCLUSIVE, (short, why)
     return Finding(
@@ -108,7 +114,7 @@ def judge(heard: Sequence[HeardWindow], kind: Kind, model: VoiceModel, prior: fl
         p_fake=p_fake(evidence, 1, prior),
         reasons=reasons,
         suspicious=stretches,
-        error_rate=_rate(card, level),
+        error_rate=stated_rate(card.thresholds, Kind.AUDIO, level),
         **shared,
     )
 
@@ -173,12 +179,5 @@ def _speech_s(spoken: Sequence[HeardWindow]) -> float:
 
 
 def _measured(heard: Sequence[HeardWindow], spoken: Sequence[HeardWindow], rules: Rules) -> dict[str, float]:
-    shift = log_odds(rules.prior)
-    lines = {"threshold_moderate": rules.moderate, "threshold_strong": rules.strong}
     measured = {"windows": float(len(heard)), "windows_of_speech": float(len(spoken)), "speech_s": _speech_s(spoken)}
-    return measured | {name: sigmoid(log_odds(line) + shift) for name, line in lines.items() if line < 1.0}
-
-
-def _rate(card: Any, level: Level | None) -> str:
-    rates = card.thresholds[Kind.AUDIO.value].get("error_rates", {})
-    return str(rates.get(level.value if level else "all", rates.get("all", "")))
+    return measured | shown_lines(rules)

@@ -23,7 +23,7 @@ from fakelab.evaluation.isotonic import Curve, balanced, isotonic
 from fakelab.evaluation.metrics import Bin, ece, reliability
 from fakelab.evaluation.plots import reliability_svg
 from fakelab.evaluation.run import read_results
-from fakelab.models.card import read_card, write_card
+from fakelab.models.card import NEVER, read_card, write_card
 
 MIN_REALS = 20
 STRONG_FPR, MODERATE_FPR, UNSURE_FPR = 0.01, 0.05, 0.20
@@ -31,8 +31,6 @@ STRONG_FPR, MODERATE_FPR, UNSURE_FPR = 0.01, 0.05, 0.20
 METHODS = ("auto", "platt", "isotonic")
 HIGHEST = ("strong", "moderate")
 """The highest level that a model may give."""
-NEVER = 1.1
-"""A line that no probability reaches."""
 LEAST_GAIN = 0.01
 """The curve must state probabilities better by this much than the line: it has more freedom to fit what is chance."""
 

@@ -36,7 +36,7 @@ PICTURES: dict[str, str] = {
 }
 """Models of whole pictures: `models.runtime` loads them, `media.views` cuts what they see."""
 DEFAULT_PICTURES = "generated_photo"
-EVERY: dict[str, str] = MODELS | VOICES | LIPS | PICTURES
+EVERY: dict[str, str] = MODELS | VOICES | PICTURES | LIPS
 _KINDS = (
     (MODELS, "faces", "look at faces", "Faces are looked at by --model."),
     (VOICES, "voices", "listen to voices", "Voices are chosen by --voice-model."),
@@ -46,8 +46,15 @@ _KINDS = (
 """Table, what its models judge, what a model of another kind cannot do, and how it is asked for."""
 TOWER = "clip_tower"
 COLOUR_ORDER = "RGB"
-UNCALIBRATED: dict[str, Any] = {"strong": 1.1, "moderate": 1.1, "unsure": 0.0, "error_rates": {"all": "not measured"}}
-"""Lines that no probability reaches: an uncalibrated model answers `inconclusive`, never with evidence."""
+NEVER = 1.1
+"""A line that no probability reaches."""
+UNCALIBRATED: dict[str, Any] = {
+    "strong": NEVER,
+    "moderate": NEVER,
+    "unsure": 0.0,
+    "error_rates": {"all": "not measured"},
+}
+"""An uncalibrated model answers `inconclusive`, never with evidence."""
 
 
 def model_folder(name: str, table: dict[str, str] | None = None) -> Path:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from fakelab.analyze import known_lips, known_models, known_pictures, known_voices
+from fakelab.analyze import known_cards
 from fakelab.errors import ConflictError, LimitError, UsageError
 from fakelab.records import Level
 from fakelab.service.accounts import Who
@@ -292,12 +292,7 @@ def models(who: Reader) -> list[dict[str, Any]]:
             "metrics": card.metrics,
             "files": card.files,
         }
-        for card in (
-            *known_models().values(),
-            *known_voices().values(),
-            *known_pictures().values(),
-            *known_lips().values(),
-        )
+        for card in known_cards()
     ]
 
 

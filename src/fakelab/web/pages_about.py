@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from fakelab.analyze import known_lips, known_models, known_pictures, known_voices, versions
+from fakelab.analyze import known_cards, versions
 from fakelab.errors import FakeLabError, unknown_name
 from fakelab.records import LEVEL_WORDS, Level, ModelCard
 from fakelab.reports.html import meanings
@@ -31,7 +31,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/models")
 def models_page(request: Request, who: Reader) -> Response:
     """The cards of the models."""
-    cards = [*known_models().values(), *known_voices().values(), *known_pictures().values(), *known_lips().values()]
+    cards = known_cards()
     return page(
         request,
         "models.html.j2",
