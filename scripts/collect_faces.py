@@ -15,10 +15,12 @@ import csv
 import io
 import random
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from collect_list import clone_of
+from fakelab.data.manifest import Row, write_manifest
 
 DFDC, UTKFACE, LFW = (
     "i-Shreyansh/DeepFake-Detection",
@@ -29,9 +31,10 @@ LEFT_OUT = {
     *("anndvqgoko", "knqhpwoigk", "lynaeydofd", "abqwwspghj", "brtujopkby", "widuwuoiur", "yhffcuhhjy"),
 }
 """DFDC's published samples, which test sets are made of."""
+Taken = Callable[[Path], Row]
+"""Where a crop was written -> its row of the manifest."""
 LEAST_PX = 120
 ADULT = range(18, 91)
-COLUMNS = ("path", "label", "source", "group", "forgery", "split", "tight")
 
 
 def blobs(clone: Path, folder: str) -> dict[str, str]:
@@ -63,7 +66,7 @@ def written(clone: Path, wanted: list[tuple[str, Path]]) -> Iterator[bool]:
         git.stdin.close()
 
 
-def dfdc(clone: Path, rng: random.Random, real: int, fake: int, val: int) -> list[tuple[str, dict[str, str]]]:
+def dfdc(clone: Path, rng: random.Random, real: int, fake: int, val: int) -> list[tuple[str, Taken]]:
     """Path in the clone and row of each crop that is taken; `val` originals with their forgeries are for choosing."""
     shown = subprocess.run(
         ["git", "-C", clone, "show", "HEAD:metadata.csv"], capture_output=True, check=True, text=True
@@ -75,19 +78,19 @@ def dfdc(clone: Path, rng: random.Random, real: int, fake: int, val: int) -> lis
         if row["label"] == "FAKE":
             forged.setdefault(row["original"][:-4], []).append(row["videoname"][:-4])
     rng.shuffle(names)
-    taken = []
+    taken: list[tuple[str, Taken]] = []
     for number, name in enumerate(names[:real]):
         split = "val" if number < val else "train"
-        row = {"source": "dfdc", "group": name, "split": split, "tight": "1", "forgery": ""}
-        taken.append((f"faces_224/{name}.jpg", {"label": "real", **row}))
+        crop = partial(Row, source="dfdc", group=name, split=split, tight=True)
+        taken.append((f"faces_224/{name}.jpg", partial(crop, label="real")))
         if name in forged and (split == "val" or fake > 0):
             fake -= split == "train"
             other = rng.choice(forged[name])
-            taken.append((f"faces_224/{other}.jpg", {"label": "fake", **row, "forgery": "dfdc"}))
+            taken.append((f"faces_224/{other}.jpg", partial(crop, label="fake", forgery="dfdc")))
     return taken
 
 
-def others(paths: list[str], source: str, rng: random.Random, count: int) -> list[tuple[str, dict[str, str]]]:
+def others(paths: list[str], source: str, rng: random.Random, count: int) -> list[tuple[str, Taken]]:
     """Adults of UTKFace, or one picture a person of LFW."""
     rng.shuffle(paths)
     taken: dict[str, str] = {}
@@ -97,8 +100,8 @@ def others(paths: list[str], source: str, rng: random.Random, count: int) -> lis
         who = name if source == "utkface" else name.rsplit("_", 1)[0]
         if path.endswith(".jpg") and (source == "lfw" or (age.isdigit() and int(age) in ADULT)):
             taken.setdefault(who, path)
-    row = {"label": "real", "source": source, "split": "train", "tight": "", "forgery": ""}
-    return [(path, {**row, "group": f"{source}-{who}"}) for who, path in list(taken.items())[:count]]
+    crop = partial(Row, label="real", source=source, split="train")
+    return [(path, partial(crop, group=f"{source}-{who}")) for who, path in list(taken.items())[:count]]
 
 
 def main() -> int:
@@ -124,16 +127,9 @@ def main() -> int:
         places = [given.out / "files" / source / Path(path).name for path, _ in there]
         pairs = [(objects[path], place) for (path, _), place in zip(there, places, strict=True)]
         found = list(written(clone, pairs))
-        rows += [
-            {"path": f"files/{source}/{place.name}", **row}
-            for (_, row), place, ok in zip(there, places, found, strict=True)
-            if ok
-        ]
+        rows += [row(place) for (_, row), place, ok in zip(there, places, found, strict=True) if ok]
         print(f"{source}: {sum(found)} crops")
-    with (given.out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_manifest(rows, given.out / "manifest.csv")
     return 0 if rows else 1
 
 

@@ -16,6 +16,9 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from fakelab.data.manifest import Row, write_manifest
 
 KEPT = ("label", "source", "group", "forgery", "original", "split", "licence")
 """Columns of the list that the manifest has, too."""
@@ -52,7 +55,9 @@ def cut(source: Path, target: Path, crop: str, span: str) -> None:
 
 def collect(listed: Path, clones: Path, out: Path) -> tuple[int, list[str]]:
     """How many files were written, and a line for each that was not."""
-    files, rows, missing = out / "files", [], []
+    files = out / "files"
+    rows: list[dict[str, Any]] = []
+    missing: list[str] = []
     files.mkdir(parents=True, exist_ok=True)
     with listed.open(newline="", encoding="utf-8") as file:
         for number, row in enumerate(csv.DictReader(file), start=2):
@@ -76,10 +81,7 @@ def collect(listed: Path, clones: Path, out: Path) -> tuple[int, list[str]]:
     by_id = {Path(row["path"]).stem.removesuffix("-cut"): row["path"] for row in rows}
     for row in rows:
         row["original"] = by_id.get(row["original"], "")
-    with (out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["path", *KEPT])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_manifest([Row(path=out / row.pop("path"), **row) for row in rows], out / "manifest.csv")
     return len(rows), missing
 
 

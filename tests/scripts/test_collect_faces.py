@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clone_maker import commit
 
 from fakelab.data.manifest import read_for_training
 
 
 @pytest.fixture
-def collect_faces(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The script as a module."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
-    import collect_faces
-
-    return collect_faces
+def collect_faces(script: Callable[[str], Any]) -> Any:
+    return script("collect_faces")
 
 
 def repository(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@example.org"]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "crops"]):
-        subprocess.run([*git, *command], check=True)
+    commit(folder)
 
 
 def test_originals_with_their_forgeries_adults_and_one_picture_a_person_are_taken(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import shutil
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clone_maker import commit
 
 from fakelab.data.manifest import read_manifest
 from media_maker import make_video
@@ -22,12 +23,8 @@ COLUMNS = (
 
 
 @pytest.fixture
-def collect_list(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The script as a module."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
-    import collect_list
-
-    return collect_list
+def collect_list(script: Callable[[str], Any]) -> Any:
+    return script("collect_list")
 
 
 @pytest.fixture
@@ -37,10 +34,7 @@ def clones(tmp_path: Path) -> Path:
     clone.mkdir(parents=True)
     make_video(clone / "a.mp4", 30, width_px=64, height_px=64)
     (clone / "b.jpg").write_bytes(b"\xff\xd8\xff")
-    git = ["git", "-C", str(clone), "-c", "user.name=a", "-c", "user.email=a@example.org"]
-    subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([*git, "add", "."], check=True)
-    subprocess.run([*git, "commit", "-q", "-m", "media"], check=True)
+    commit(clone)
     return tmp_path / "clones"
 
 
