@@ -244,7 +244,7 @@ def generated() -> Analysis:
         0.81,
         (),
         detector="generated_photo",
-        looks_for="Whole pictures that a generator made, by the traces of how it makes pixels.",
+        looks_for="Photos that a generator made as a whole, face or no face.",
         model="generated_photo",
         finder=None,
         reasons=why,

@@ -27,7 +27,7 @@ def list_models() -> int:
             version = load_card(name).version
         except ModelError:
             version = "missing"
-        print(f"{name:<14} {version:<9} {line}")
+        print(f"{name:<15} {version:<9} {line}")
     print(f"\nDefault: {DEFAULT_MODEL}")
     return 0
 
@@ -65,7 +65,7 @@ def verify_models(
             sound = False
             continue
         for file, ok, detail in rows:
-            print(f"{'ok     ' if ok else 'BROKEN '} {name:<14} {file}" + ("" if ok else f"  {safe(detail)}"))
+            print(f"{'ok     ' if ok else 'BROKEN '} {name:<15} {file}" + ("" if ok else f"  {safe(detail)}"))
             sound = sound and ok
     return 0 if sound else FakeLabError.exit_code
 
