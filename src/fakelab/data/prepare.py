@@ -295,9 +295,11 @@ def _prepare_row(row: Row) -> tuple[list[FoundCrop], str]:
 def _crops_of(row: Row, choices: Choices) -> list[FoundCrop]:
     frames = _frames(row, choices)
     if choices.region == "frame":
-        return [_whole(_squeezed(frame.image, choices.size_px), frame) for frame in frames]
+        return [_whole(frame, choices.size_px) for frame in frames]
     if choices.region == "view":
-        return [_whole(view, frame) for frame in frames for view in views_of(frame.image, choices.size_px, VIEW_CUTS)]
+        return [
+            _without_face(view, frame) for frame in frames for view in views_of(frame.image, choices.size_px, VIEW_CUTS)
+        ]
     if row.tight:
         return [crop for frame in frames for crop in _resized(frame, choices)]
     faces = find_and_crop(frames, choices.finder, choices.spec, limit_per_frame=4 if choices.people == "main" else 24)
@@ -364,8 +366,12 @@ def _resized(frame: Frame, choices: Choices) -> list[FoundCrop]:
     return [FoundCrop(crop, points, _mesh(crop), face.score, blur, luma, side, time_s=frame.time_s)]
 
 
-def _whole(crop: Image, frame: Frame) -> FoundCrop:
-    """A picture in which no face was looked for."""
+def _whole(frame: Frame, size_px: int) -> FoundCrop:
+    return _without_face(_squeezed(frame.image, size_px), frame)
+
+
+def _without_face(crop: Image, frame: Frame) -> FoundCrop:
+    """A crop in which no face was looked for."""
     blur, luma = blur_and_luma(crop)
     unknown = np.full((5, 2), np.nan, np.float32)
     no_mesh = np.full((MESH_POINTS, 2), np.nan, np.float32)
