@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import sys
 import threading
@@ -63,13 +62,13 @@ def worker(
         )
         queue.hooks.append(Webhooks(settings.data_dir, settings.webhooks).tell)
         end = threading.Event()
-        signal.signal(signal.SIGTERM, lambda *_: end.set())
+        # Ctrl-C too, by name: a shell's background process would not hear it otherwise.
+        for asked in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(asked, lambda *_: end.set())
         queue.start()
         print(f"Worker '{name}' takes jobs.", file=sys.stderr, flush=True)
         try:
-            # Ctrl-C is how a worker ends, too.
-            with contextlib.suppress(KeyboardInterrupt):
-                end.wait()
+            end.wait()
         finally:
             queue.close()
     finally:
