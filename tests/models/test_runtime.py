@@ -11,10 +11,10 @@ from typing import Any
 import model_maker as maker
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from fakelab.errors import ModelError, UnknownNameError
-from fakelab.models.card import MODELS, WEIGHTS
+from fakelab.models.card import MODELS, WEIGHTS, read_card
 from fakelab.models.runtime import FaceModel, load_model, open_session
 from fakelab.records import Crop, CropSpec
 
@@ -262,6 +262,22 @@ def laid_over(tower: Path, numbers: dict[str, Any]) -> FaceModel:
 def test_tuned_numbers_take_the_place_of_the_towers(tower: Path) -> None:
     assert open_session("m", maker.card(), tower, None, 1).score_one(flat(51, 51, 51))[0] == 0
     assert laid_over(tower, tuning()).score_one(flat(51, 51, 51))[0] == pytest.approx(5.2, abs=1e-5)
+
+
+def test_biases_laid_over_the_shipped_tower_count(tmp_path: Path) -> None:
+    """They are zero in its file, and ONNX Runtime drops the addition of zero unless it is told not to."""
+    card, found = read_card(WEIGHTS / "clip_face" / "card.json"), []
+    numbers = load_file(WEIGHTS / "clip_face" / "tuning.safetensors")
+    crop = Crop(np.full((224, 224, 3), 90, np.uint8), card.crop.version)
+    for bias in (0.0, 3.0):
+        moved = {name: np.array([bias], np.float32) for name in ("head.1.bias", "patch_head.bias")}
+        save_file({**numbers, **moved}, tmp_path / "tuning.safetensors")
+        model = open_session("m", card, WEIGHTS / "clip_tower" / "tower.onnx", tmp_path / "tuning.safetensors", 1)
+        found.append(model.score_one(crop))
+    (logit, first), (moved_logit, second) = found
+    assert moved_logit - logit == pytest.approx(3.0, abs=0.01)
+    log_odds = [np.log(each / (1 - each)) for each in (first, second)]
+    assert np.allclose(log_odds[1] - log_odds[0], 3.0, atol=0.05)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("fakelab.cli.train", "Train a detector (needs the extra 'train')."),
     "distil": ("fakelab.cli.distil", "Give a network a start for training (needs the extra 'train')."),
     "train-voice": ("fakelab.cli.train_voice", "Train a model of voices (needs the extra 'train')."),
+    "train-photo": ("fakelab.cli.train_photo", "Train a model of generated photos (needs the extra 'train')."),
     "train-lips": ("fakelab.cli.train_lips", "Learn how lips go with sound (needs the extra 'train')."),
     "search": ("fakelab.cli.search", "Search for the settings of a training (needs the extra 'train')."),
     "evaluate": ("fakelab.cli.evaluate", "Measure a model on files whose truth is known."),

@@ -68,6 +68,8 @@ class Choices:
     finder: str = "yunet"
     mesh: Path | None = None
     """face_landmark.tflite, for dense points."""
+    cuts: int = VIEW_CUTS
+    """Of region view: parts at full size of each picture, beside the whole."""
 
     @property
     def spec(self) -> CropSpec:
@@ -298,7 +300,9 @@ def _crops_of(row: Row, choices: Choices) -> list[FoundCrop]:
         return [_whole(frame, choices.size_px) for frame in frames]
     if choices.region == "view":
         return [
-            _without_face(view, frame) for frame in frames for view in views_of(frame.image, choices.size_px, VIEW_CUTS)
+            _without_face(view, frame)
+            for frame in frames
+            for view in views_of(frame.image, choices.size_px, choices.cuts)
         ]
     if row.tight:
         return [crop for frame in frames for crop in _resized(frame, choices)]

@@ -30,6 +30,10 @@ MAX_LANES = 8
 TUNED_HEADS = ("head.1.weight", "head.1.bias", "patch_head.weight", "patch_head.bias")
 """What every tuning brings: the shared tower's own heads are zero, and would answer the same for every face."""
 
+KEPT_AS_WRITTEN = ["NoopElimination"]
+"""Rules of ONNX Runtime that are switched off: it drops the addition of a bias that is zero in the shared file, and the
+bias laid over it goes with it, without a word (versions 1.20 to 1.32)."""
+
 
 class FaceModel:
     """A loaded model. `score` turns crops into logits (N,) float32 and patch probabilities (N, h, w) float32."""
@@ -151,7 +155,9 @@ def open_session(name: str, card: ModelCard, onnx_file: Path, tuning: Path | Non
                 overlay = ort.OrtValue.ortvalue_from_numpy(array)
                 keep_alive += [array, overlay]
                 options.add_initializer(key, overlay)
-        session = ort.InferenceSession(str(onnx_file), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(
+            str(onnx_file), options, providers=["CPUExecutionProvider"], disabled_optimizers=KEPT_AS_WRITTEN
+        )
     except Exception as error:  # ONNX Runtime's own error types are not public
         raise ModelError(f"the model '{name}' cannot be started", str(error), "Reinstall fakelab-verify.") from error
     given, wanted = session.get_inputs(), (1, 3, card.crop.size_px, card.crop.size_px)
