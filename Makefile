@@ -24,7 +24,7 @@ serve: .venv/.demo
 	@$(BIN)/python -m fakelab serve $(ARGS)
 
 test: .venv/.test .venv/.system
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: .venv/.test
 	$(BIN)/ruff format --check
