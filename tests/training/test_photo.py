@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,26 @@ pytest.importorskip("torch", reason="the extra 'train' is not installed")
 
 from fakelab.cli import main
 from fakelab.data.manifest import Row
-from fakelab.errors import TrainingError
+from fakelab.detectors.generated_photo import combined
+from fakelab.errors import ModelError, TrainingError
 from fakelab.evaluation.metrics import auc
-from fakelab.models.card import read_card
-from fakelab.models.runtime import open_session
+from fakelab.media.views import views_of
+from fakelab.models.card import WEIGHTS, read_card
+from fakelab.models.pictures import TokenModel, open_pictures
+from fakelab.models.runtime import load_model
+from fakelab.models.tokens import FILE, PART, WHOLE, read_heads
 from fakelab.records import Crop
-from fakelab.training.photo import check_enough, class_tokens, fit_head, left_out, weights_of, write_head
+from fakelab.training.photo import (
+    NAMES,
+    Head,
+    check_enough,
+    fit_head,
+    left_out,
+    view_tokens,
+    weights_of,
+    write_head,
+)
+from fakelab.training.ship import TOWER_FILE
 
 FACTS = {
     "name": "drawn", "version": "0", "summary": "", "task": "", "training": {}, "data": (), "weak_spots": (),
@@ -162,24 +177,77 @@ def test_the_command_makes_a_model_that_an_analysis_takes(tmp_path: Path, capsys
     assert code == 0 and finding["model"] == str(out / "model") and finding["p_fake"] is not None
 
 
-def test_a_longer_list_costs_what_is_new_and_an_analysis_scores_as_the_head_did(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    views = np.stack([drawn(seed) for seed in range(4)])
-    kept = tmp_path / "tokens.npz"
-    first = class_tokens(views[:3], kept)
+def test_heads_are_the_same_whether_pictures_or_features_are_more() -> None:
+    rng = np.random.default_rng(6)
+    fake = np.arange(30) % 3 == 0
+    features = rng.normal(size=(30, 12))
+    features[fake, 2] += 2.0
+    weights = np.full(30, 1 / 30)
+    narrow = fit_head(features, fake, weights, 0.2)
+    # Columns said twice, each with half of the weight, are the same features; now they are more than the pictures.
+    wide = fit_head(np.tile(features, 3), fake, weights, 0.2)
+    assert wide(np.tile(features, 3)) == pytest.approx(narrow(features), abs=1e-6)
+
+
+def test_a_longer_list_costs_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    views, kept = np.stack([drawn(seed) for seed in range(4)]), tmp_path / "tokens.npz"
+    first = view_tokens(views[:3], kept)
     told: list[tuple[int, int]] = []
-    again = class_tokens(views, kept, lambda done, total: told.append((done, total)))
-    assert told == [(4, 4)] and np.array_equal(again[:3], first) and first.shape == (3, 768)
+    again = view_tokens(views, kept, lambda done, total: told.append((done, total)))
+    assert told == [(4, 4)] and np.array_equal(again[:3], first) and first.shape == (3, len(NAMES), 768)
     monkeypatch.setattr("fakelab.training.photo._tower", lambda: pytest.fail("all of them are known"))
-    assert np.array_equal(class_tokens(views[::-1], kept), again[::-1])
+    assert np.array_equal(view_tokens(views[::-1], kept), again[::-1])
+    monkeypatch.setattr("fakelab.training.photo.NAMES", ("norm.out",))
+    with pytest.raises(pytest.fail.Exception):
+        view_tokens(views, kept)
 
-    fake = np.array([True, False, True, False])
-    head = fit_head(again, fake, np.full(4, 0.25), 0.1)
+
+@pytest.mark.parametrize("parts", [0, 1, 2])
+def test_an_analysis_scores_as_the_head_did(parts: int, tmp_path: Path) -> None:
+    pictures = [views_of(np.kron(drawn(seed), np.ones((3, 3, 1), np.uint8)), 224, parts) for seed in range(4)]
+    tokens = [view_tokens(np.stack(each), tmp_path / "tokens.npz") for each in pictures]
+    at = {name: number for number, name in enumerate(NAMES)}
+    features = np.stack(
+        [
+            np.concatenate(
+                [each[0, [at[n] for n in WHOLE]], np.mean(each[1:] if parts else each, 0)[[at[n] for n in PART]]]
+            ).ravel()
+            for each in tokens
+        ]
+    ).astype(np.float32)
+    head = fit_head(features, np.array([True, False, True, False]), np.full(4, 0.25), 0.1)
     card = write_head(head, tmp_path / "model", dict(FACTS))
-    from fakelab.models.card import WEIGHTS
-    from fakelab.training.ship import TOWER_FILE
+    heads = read_heads(tmp_path / "model" / FILE)
+    model = open_pictures("drawn", card, WEIGHTS / TOWER_FILE, heads, 1)
+    logits = [combined(model.score([Crop(v, 1) for v in views])[0].tolist()) for views in pictures]
+    # Tokens are kept in 16 bits.
+    assert logits == pytest.approx(head(features), abs=0.2)
+    assert [loaded_by_name(tmp_path / "model").score([Crop(pictures[0][0], 1)])[0][0]] == pytest.approx(
+        [model.score_one(Crop(pictures[0][0], 1))[0]]
+    )
 
-    model = open_session("drawn", card, WEIGHTS / TOWER_FILE, tmp_path / "model" / "tuning.safetensors", 1)
-    logits, _ = model.score([Crop(view, card.crop.version) for view in views])
-    assert logits == pytest.approx(head(again), abs=0.02)
+
+def loaded_by_name(folder: Path) -> TokenModel:
+    model = load_model(str(folder), threads=1)
+    assert isinstance(model, TokenModel)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "words"),
+    [
+        ({"whole.norm.out": np.zeros(5, np.float32)}, "no head of 768"),
+        ({"whole.blocks.77.result": np.zeros(768, np.float32)}, "blocks.77"),
+        ({"elsewhere.norm.out": np.zeros(768, np.float32)}, "elsewhere"),
+        ({"bias": None}, "no bias"),
+        ({f"part.{name}": None for name in PART}, "the whole or the part"),
+    ],
+)
+def test_heads_that_do_not_fit_are_a_model_error(spoilt: dict[str, Any], words: str, tmp_path: Path) -> None:
+    card = write_head(Head(np.zeros(768 * (len(WHOLE) + len(PART))), 0.0), tmp_path, dict(FACTS))
+    heads = {key: value for key, value in (read_heads(tmp_path / FILE) | spoilt).items() if value is not None}
+    with pytest.raises(ModelError, match=words):
+        open_pictures("drawn", card, WEIGHTS / TOWER_FILE, heads, 1)
+    (tmp_path / FILE).write_bytes(b"no heads")
+    with pytest.raises(ModelError, match="cannot be read"):
+        read_heads(tmp_path / FILE)

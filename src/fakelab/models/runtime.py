@@ -20,11 +20,14 @@ from numpy.typing import NDArray
 from fakelab.errors import ModelError
 from fakelab.models.card import checked_onnx, model_file
 from fakelab.models.onnx_file import FLOAT, initializers
+from fakelab.models.session import INPUT, session_options
+from fakelab.models.tokens import ARCHITECTURE as TOKENS
+from fakelab.models.tokens import read_heads
 from fakelab.records import Crop, Image, ModelCard
 
 T = TypeVar("T")
 
-INPUT, OUTPUTS = "pixels", ["logit", "map"]
+OUTPUTS = ["logit", "map"]
 MAX_LANES = 8
 """Crops scored at once unless told otherwise: each takes about 25 MB, and decoding cannot feed more."""
 TUNED_HEADS = ("head.1.weight", "head.1.bias", "patch_head.weight", "patch_head.bias")
@@ -48,14 +51,7 @@ class FaceModel:
 
     def score_one(self, crop: Crop) -> tuple[float, NDArray[np.float32]]:
         """The logit of one crop, and its map (h, w), 0..1. Raises ModelError for a crop of another cropper or size."""
-        spec = self.card.crop
-        if crop.version != spec.version or crop.image.shape != (spec.size_px, spec.size_px, 3):
-            raise ModelError(
-                f"a crop does not fit the model '{self.name}'",
-                f"it is of version {crop.version}, {crop.image.shape}; the card: {spec.version}, {spec.size_px} px",
-                "Cut faces with the card's crop spec.",
-            )
-        logit, patches = self._session.run(None, {INPUT: self._pixels(crop.image)})
+        logit, patches = self._session.run(None, {INPUT: self._fitting(crop)})
         return float(logit.ravel()[0]), _sigmoid(np.asarray(patches[0], dtype=np.float32))
 
     def score(
@@ -92,6 +88,16 @@ class FaceModel:
         finally:
             pool.shutdown(cancel_futures=True)
 
+    def _fitting(self, crop: Crop) -> NDArray[np.float32]:
+        spec = self.card.crop
+        if crop.version != spec.version or crop.image.shape != (spec.size_px, spec.size_px, 3):
+            raise ModelError(
+                f"a crop does not fit the model '{self.name}'",
+                f"it is of version {crop.version}, {crop.image.shape}; the card: {spec.version}, {spec.size_px} px",
+                "Cut faces with the card's crop spec.",
+            )
+        return self._pixels(crop.image)
+
     def _pixels(self, image: Image) -> NDArray[np.float32]:
         """(1, 3, S, S) float32, scaled to 0..1 and normalised as the card says."""
         planes = image.transpose(2, 0, 1).astype(np.float32) / 255.0
@@ -112,6 +118,12 @@ class ComingModel(FaceModel):
         """What the model's own `score_one` gives, once it is there."""
         return self._loading.result().score_one(crop)
 
+    def score(
+        self, crops: Sequence[Crop], progress: Callable[[int, int], None] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What the model's own `score` gives, once it is there."""
+        return self._loading.result().score(crops, progress)
+
 
 def load_model(name: str, *, threads: int = 0) -> FaceModel:
     """The model called `name`, its files checked by SHA-256. `threads` crops are scored at once; 0: a crop a processor.
@@ -123,8 +135,12 @@ def load_model(name: str, *, threads: int = 0) -> FaceModel:
 
 def load_checked(name: str, card: ModelCard, onnx_file: Path, threads: int) -> FaceModel:
     """The model whose card and file `checked_onnx` gave. Raises ModelError where they do not fit each other."""
-    tuning = next((model_file(name, f) for f in card.files if f.endswith(".safetensors")), None)
-    return open_session(name, card, onnx_file, tuning, threads)
+    numbers = next((model_file(name, f) for f in card.files if f.endswith(".safetensors")), None)
+    if card.architecture == TOKENS and numbers is not None:
+        from fakelab.models.pictures import open_pictures
+
+        return open_pictures(name, card, onnx_file, read_heads(numbers), threads)
+    return open_session(name, card, onnx_file, numbers, threads)
 
 
 def open_session(name: str, card: ModelCard, onnx_file: Path, tuning: Path | None, threads: int) -> FaceModel:
@@ -134,12 +150,7 @@ def open_session(name: str, card: ModelCard, onnx_file: Path, tuning: Path | Non
     """
     import onnxruntime as ort
 
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # The arena keeps every peak for good: more memory, no gain at one picture a call.
-    options.enable_cpu_mem_arena = False
+    options = session_options()
     keep_alive: list[Any] = []
     try:
         if tuning is not None:

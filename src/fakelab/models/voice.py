@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fakelab.errors import ModelError
 from fakelab.models.card import checked_onnx
+from fakelab.models.session import session_options
 from fakelab.records import ModelCard
 
 INPUT, OUTPUT = "samples", "logit"
@@ -48,13 +49,10 @@ def open_voice(name: str, card: ModelCard, onnx_file: Path, threads: int = 0) ->
     """A VoiceModel of this very file. Raises ModelError when ONNX Runtime refuses it, or it is no voice model."""
     import onnxruntime as ort
 
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.enable_cpu_mem_arena = False
     try:
-        session = ort.InferenceSession(str(onnx_file), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(
+            str(onnx_file), session_options(threads or 1), providers=["CPUExecutionProvider"]
+        )
     except Exception as error:  # ONNX Runtime's own error types are not public
         raise ModelError(f"the model '{name}' cannot be started", str(error), "Reinstall fakelab-verify.") from error
     given, answered = [each.name for each in session.get_inputs()], [each.name for each in session.get_outputs()]

@@ -1,14 +1,16 @@
-"""Photos, genuine and generated -> a linear head on the untouched shared tower, in closed form, with left-out scores.
+"""Photos, genuine and generated -> linear heads on tokens of the untouched tower, in closed form, with left-out scores.
 
 What a head of this kind says of a picture it was trained on is worth nothing, and neither is what it says of another
 picture of the same generator or the same camera. So every score that counts comes from a head that knew neither:
 `left_out` holds back generators and sources together. Source of the idea: Ojha et al., CVPR 2023, "Towards universal
 fake image detectors that generalize across generative models"; the head here is ridge regression, not a neighbour.
+What is read of the tower: `models.tokens`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,46 +20,61 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.data.manifest import Row
+from fakelab.data.store import FaceStore
 from fakelab.errors import TrainingError
 from fakelab.models.card import COLOUR_ORDER, UNCALIBRATED, WEIGHTS, sha256_of, write_card
-from fakelab.models.onnx_file import subgraph
+from fakelab.models.tokens import ARCHITECTURE, BIAS, FILE, PART, VIEWS, WHOLE, WIDTH, TokenTower
 from fakelab.records import ModelCard
 from fakelab.training.networks import backbone
 from fakelab.training.ship import CLIP_NETWORK, PICTURE_GATE, TOWER_FILE, VIEW_SPEC
 
 Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
-RIDGE, FOLDS = 3.0, 8
+RIDGE, FOLDS = 0.5, 8
 SCALE = 20.0
-"""A head fitted to -1 and 1 answers within about .3; times this, its answers look like the logits of other models."""
-TOKEN = "head.1.tokens"
-"""The tower's value that its head multiplies: the class token after the last norm, (1, 1, 768)."""
+"""Heads fitted to -1 and 1 answer within about .3; times this, their answers look like the logits of other models."""
+NAMES = tuple(sorted({*WHOLE, *PART}))
 LEAST = 20
 """Of either class, over at least LEAST_NAMES sources and generators."""
 LEAST_NAMES = 4
-TUNING = "tuning.safetensors"
-KEPT_EVERY = 100
+KEPT_EVERY = 400
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """`weight` (768,) and `bias`, on features as the tower gives them."""
+    """`weight` (D,) and `bias`, on features as `features_of` gives them."""
 
     weight: Floats
     bias: float
 
     def __call__(self, features: Floats) -> Floats:
-        """Logits (N,) of features (N, 768)."""
+        """Logits (N,) of features (N, D)."""
         return np.asarray(features @ self.weight + self.bias)
 
 
-def class_tokens(views: NDArray[np.uint8], kept: Path, progress: Progress | None = None) -> NDArray[np.float32]:
-    """(N, 768) float32: what the shipped 8-bit tower, nothing tuned, says of each of the views (N, 224, 224, 3).
+def features_of(store: FaceStore, rows: Sequence[Row], kept: Path, progress: Progress | None = None) -> Floats32:
+    """(N, D) float32: the tokens that heads read, of each row's views in the store: the whole's, then its part's.
 
     What was seen lies in the file `kept` by the view's own hash, so that a run that was cut off goes on and a list
-    that grew costs what is new alone. Raises TrainingError where the tower is not there.
+    that grew costs what is new alone. A picture too small for a part stands for its part. Raises TrainingError where
+    the tower is not there.
     """
+    views: dict[str, list[int]] = {}
+    for number, path in enumerate(() if store.path is None else store.path.tolist()):
+        views.setdefault(path, []).append(number)
+    mine = [views[os.path.abspath(row.path)] for row in rows]
+    tokens = view_tokens(store.crops, kept, progress)
+    at = {name: number for number, name in enumerate(NAMES)}
+    wanted = [[at[name] for name in names] for names in (WHOLE, PART)]
+    return np.stack(
+        [np.concatenate([tokens[own[0], wanted[0]], tokens[own[-1], wanted[1]]]).ravel() for own in mine]
+    ).astype(np.float32)
+
+
+def view_tokens(views: NDArray[np.uint8], kept: Path, progress: Progress | None = None) -> NDArray[np.float16]:
+    """(N, len(NAMES), 768) float16 of views (N, 224, 224, 3) uint8 RGB, as `features_of` keeps them."""
     known = _read_kept(kept)
     names = [hashlib.sha256(np.ascontiguousarray(view).data).hexdigest() for view in views]
     missing = [number for number, name in enumerate(names) if name not in known]
@@ -67,35 +84,35 @@ def class_tokens(views: NDArray[np.uint8], kept: Path, progress: Progress | None
         known[names[number]] = token_of(views[number])
         if done % KEPT_EVERY == 0 or done == len(missing):
             part = kept.with_suffix(".part.npz")
-            np.savez(part, names=np.array(list(known)), tokens=np.stack(list(known.values())))
+            np.savez(part, names=np.array(list(known)), tokens=np.stack(list(known.values())), read=np.array(NAMES))
             part.replace(kept)
         if progress:
             progress(len(names) - len(missing) + done, len(names))
     return np.stack([known[name] for name in names])
 
 
-def _read_kept(kept: Path) -> dict[str, NDArray[np.float32]]:
+def _read_kept(kept: Path) -> dict[str, NDArray[np.float16]]:
     if not kept.is_file():
         return {}
     with np.load(kept) as file:
+        # Tokens that another FakeLab read are of no use.
+        if file["read"].tolist() != list(NAMES):
+            return {}
         return dict(zip(file["names"].tolist(), file["tokens"], strict=True))
 
 
-def _tower() -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """(224, 224, 3) uint8 RGB -> (768,), by the very file and arithmetic that an analysis runs."""
-    import onnxruntime
-
+def _tower() -> Callable[[NDArray[np.uint8]], NDArray[np.float16]]:
+    """(224, 224, 3) uint8 RGB -> (len(NAMES), 768), by the very file and arithmetic that an analysis runs."""
     path = WEIGHTS / TOWER_FILE
     if not path.is_file():
         raise TrainingError(f"there is no shared tower at {path}", "", "Reinstall fakelab-verify.")
-    session = onnxruntime.InferenceSession(subgraph(path, [TOKEN]), providers=["CPUExecutionProvider"])
-    row, given = backbone(CLIP_NETWORK), session.get_inputs()[0].name
+    row, tower = backbone(CLIP_NETWORK), TokenTower(path, NAMES)
     mean, std = (np.array(each, np.float32).reshape(3, 1, 1) for each in (row.mean, row.std))
 
-    def token_of(view: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def token_of(view: NDArray[np.uint8]) -> NDArray[np.float16]:
         pixels = (np.asarray(view).transpose(2, 0, 1).astype(np.float32) / 255 - mean) / std
-        # One picture a call: the 8-bit tower finds its activation scale per call.
-        return np.asarray(session.run([TOKEN], {given: pixels[None]})[0], np.float32).ravel()
+        found = tower.tokens(np.asarray(pixels[None], np.float32))
+        return np.stack([found[name] for name in NAMES]).astype(np.float16)
 
     return token_of
 
@@ -103,17 +120,21 @@ def _tower() -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
 def fit_head(features: NDArray[Any], fake: NDArray[np.bool_], weights: Floats, ridge: float = RIDGE) -> Head:
     """The head that answers -1 for genuine and 1 for generated pictures best, by ridge regression in closed form.
 
-    `weights` (N,) say how much a picture counts. Features are standardised first; `ridge` is in units of their
-    number, so that it means the same whatever the count of pictures.
+    `weights` (N,) say how much a picture counts. Features are standardised first; `ridge` counts in shares of their
+    number, so that it means the same however many there are. Solved over pictures or over features, the fewer.
     """
     own = weights / weights.sum()
     mean = own @ features
     deviation = np.sqrt(own @ (features - mean) ** 2) + 1e-6
-    x = (features - mean) / deviation
+    x = (features - mean) / deviation * np.sqrt(own)[:, None]
     target = np.where(fake, 1.0, -1.0)
     middle = float(own @ target)
-    gram = (x * own[:, None]).T @ x + ridge * np.eye(x.shape[1])
-    weight = SCALE * np.linalg.solve(gram, x.T @ (own * (target - middle))) / deviation
+    wanted, kept_small = np.sqrt(own) * (target - middle), ridge * x.shape[1] / WIDTH
+    if len(x) <= x.shape[1]:
+        weight = x.T @ np.linalg.solve(x @ x.T + kept_small * np.eye(len(x)), wanted)
+    else:
+        weight = np.linalg.solve(x.T @ x + kept_small * np.eye(x.shape[1]), x.T @ wanted)
+    weight = SCALE * weight / deviation
     return Head(weight, SCALE * middle - float(mean @ weight))
 
 
@@ -178,31 +199,25 @@ def check_enough(rows: Sequence[Row]) -> None:
 
 
 def write_head(head: Head, folder: Path, facts: dict[str, Any]) -> ModelCard:
-    """Writes the head and an uncalibrated card to `folder`, as `fakelab analyze --picture-model` takes it."""
+    """Writes the heads and an uncalibrated card to `folder`, as `fakelab analyze --picture-model` takes them."""
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     row = backbone(CLIP_NETWORK)
-    size = len(head.weight)
-    save_file(
-        {
-            "head.1.weight": head.weight.reshape(size, 1).astype(np.float32),
-            "head.1.bias": np.array([head.bias], np.float32),
-            "patch_head.weight": np.zeros((size, 1), np.float32),
-            "patch_head.bias": np.zeros(1, np.float32),
-        },
-        folder / TUNING,
-    )
+    names = [f"{view}.{name}" for view, read in VIEWS.items() for name in read]
+    parts = np.split(head.weight.astype(np.float32), len(names))
+    heads = dict(zip(names, parts, strict=True)) | {BIAS: np.array([head.bias], np.float32)}
+    save_file({name: np.ascontiguousarray(value) for name, value in heads.items()}, folder / FILE)
     card = ModelCard(
-        architecture=CLIP_NETWORK,
+        architecture=ARCHITECTURE,
         crop=VIEW_SPEC,
         mean=row.mean,
         std=row.std,
         colour_order=COLOUR_ORDER,
         calibration={"photo": {"slope": 1.0, "offset": 0.0}},
         thresholds={"photo": dict(UNCALIBRATED)},
-        gate={**PICTURE_GATE, "parts": 0.0},
-        files={TUNING: sha256_of(folder / TUNING), TOWER_FILE: sha256_of(WEIGHTS / TOWER_FILE)},
+        gate={**PICTURE_GATE, "parts": 1.0},
+        files={FILE: sha256_of(folder / FILE), TOWER_FILE: sha256_of(WEIGHTS / TOWER_FILE)},
         metrics={},
         **facts,
     )
