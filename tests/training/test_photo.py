@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,12 @@ from fakelab.training.photo import (
     NAMES,
     Head,
     check_enough,
+    circulated,
     fit_head,
     left_out,
     view_tokens,
     weights_of,
+    write_copies,
     write_head,
 )
 from fakelab.training.ship import TOWER_FILE
@@ -160,13 +163,14 @@ def test_the_command_makes_a_model_that_an_analysis_takes(tmp_path: Path, capsys
     out = tmp_path / "run"
     assert main(["train-photo", str(tmp_path / "list.csv"), "--out", str(out), "--trusted"]) == 0
     said = capsys.readouterr()
-    assert "25 genuine and 25 generated photos, generators and sources left out: AUC" in said.out
+    assert "left_out: 25 genuine and 25 generated photos: AUC" in said.out
+    assert "left_out, copies: 25 genuine and 25 generated photos: AUC" in said.out
     assert "1 photos could not be used" in said.err and "words.png" in (out / "views" / "skipped.csv").read_text()
     card = read_card(out / "model" / "card.json")
     assert card.metrics["left_out"]["real"] == 25 and card.metrics["left_out"]["fake"] == 25
     assert card.thresholds["photo"]["strong"] > 1.0, "experimental: moderate evidence at most"
     scored = [json.loads(line) for line in (out / "left_out.jsonl").read_text().splitlines()]
-    assert len(scored) == 50 and {each["forgery"] for each in scored if each["label"] == "fake"} == {
+    assert len(scored) == 100 and {each["forgery"] for each in scored if each["label"] == "fake"} == {
         f"gan{n}" for n in (1, 3, 5, 7, 9)
     }
     code = main(
@@ -175,6 +179,32 @@ def test_the_command_makes_a_model_that_an_analysis_takes(tmp_path: Path, capsys
     found = json.loads(capsys.readouterr().out)
     finding = next(each for each in found["findings"] if each["detector"] == "generated_photo")
     assert code == 0 and finding["model"] == str(out / "model") and finding["p_fake"] is not None
+
+
+def test_copies_are_smaller_files_of_the_same_picture_and_are_made_once(tmp_path: Path) -> None:
+    names = [name for name, *_ in pictures(tmp_path, 4)]
+    (tmp_path / "words.png").write_text("no picture")
+    rows = [Row(tmp_path / name, "real", "s", "g", sha256="0" * 64) for name in (*names, "words.png")]
+    made = write_copies(rows, tmp_path / "copies", trusted=True)
+    assert [row is None for row in made] == [False] * 4 + [True]
+    first = made[0]
+    assert first is not None and first.path.suffix in (".jpg", ".webp") and first.sha256 == "" and first.source == "s"
+    before = [row.path.read_bytes() for row in made if row is not None]
+    first.path.write_bytes(b"kept")
+    again = write_copies(rows, tmp_path / "copies", trusted=True)
+    assert [row.path.read_bytes() for row in again if row is not None] == [b"kept", *before[1:]]
+
+
+def test_a_copy_keeps_its_subject_and_is_never_smaller_than_a_view() -> None:
+    large = np.kron(drawn(1), np.ones((4, 4, 1), np.uint8))
+    sizes = []
+    for seed in range(12):
+        data = circulated(large, "jpeg", np.random.default_rng(seed))
+        copy = Pillow.open(io.BytesIO(data))
+        sizes.append(min(copy.size))
+        small = np.asarray(copy.resize((8, 8))).astype(float)
+        assert np.corrcoef(small.ravel(), np.asarray(Pillow.fromarray(large).resize((8, 8))).ravel())[0, 1] > 0.5
+    assert min(sizes) >= 200 and max(sizes) > 700 and len(set(sizes)) > 5
 
 
 def test_heads_are_the_same_whether_pictures_or_features_are_more() -> None:

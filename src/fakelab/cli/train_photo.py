@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +42,10 @@ def train_photo(
     highest: Annotated[
         str, typer.Option("--highest", metavar="LEVEL", help="moderate, or strong for a model that has proved itself.")
     ] = "moderate",
+    copies: Annotated[
+        bool,
+        typer.Option("--copies/--no-copies", help="Learn from, and measure on, a degraded copy of each photo, too."),
+    ] = True,
     trusted: Annotated[
         bool, typer.Option("--trusted", help="Decode without a confined process a file: fast; for sets you trust.")
     ] = False,
@@ -66,8 +71,12 @@ def train_photo(
     refuse_leaks(listed.rows, str(manifest))
     rows = [row for row in listed.rows if row.split != "test"]
     photo.check_enough(rows)
-    views = out / "views"
+    views, originals = out / "views", len(rows)
     with bar("Training") as progress:
+        if copies:
+            progress_of_copies = partial(progress, "making copies")
+            made_copies = photo.write_copies(rows, out / "copies", trusted=trusted, progress=progress_of_copies)
+            rows += [row for row in made_copies if row is not None]
         made = prepare(
             dataclasses.replace(listed, rows=tuple(rows)),
             views,
@@ -79,6 +88,7 @@ def train_photo(
         store = open_store(views)
         lost = {number for number, _ in made.skipped}
         kept = [row for number, row in enumerate(rows) if number not in lost]
+        copied = np.array([number >= originals for number in range(len(rows)) if number not in lost])
         photo.check_enough(kept)
         features = photo.features_of(
             store, kept, out / TOKENS, lambda done, total: progress("looking at photos", done, total)
@@ -89,9 +99,9 @@ def train_photo(
         head = photo.fit_head(features, fake, photo.weights_of(kept), ridge)
         folder = out / "model"
         photo.write_head(head, folder, _facts(out.resolve().name, kept, listed.sha256, ridge=ridge, seed=seed))
-        told = _calibrated(folder, kept, logits, out / LEFT_OUT, highest)
-    if made.skipped:
-        warn(f"{len(made.skipped)} photos could not be used: see {safe(str(views / 'skipped.csv'))}")
+        told = _calibrated(folder, kept, logits, copied, out / LEFT_OUT, highest)
+    if unread := sum(number < originals for number in lost):
+        warn(f"{unread} photos could not be used: see {safe(str(views / 'skipped.csv'))}")
     for line in told:
         print(safe(line))
     print(f"Use the model with: fakelab analyze --generated --picture-model {safe(str(folder))} FILE")
@@ -119,7 +129,14 @@ def _results(rows: Sequence[Row], logits: NDArray[np.float64], card: ModelCard) 
     return results
 
 
-def _calibrated(folder: Path, rows: Sequence[Row], logits: NDArray[np.float64], kept: Path, highest: str) -> list[str]:
+def _calibrated(
+    folder: Path,
+    rows: Sequence[Row],
+    logits: NDArray[np.float64],
+    copied: NDArray[np.bool_],
+    kept: Path,
+    highest: str,
+) -> list[str]:
     """Writes the left-out scores to `kept`, and calibration, lines and metrics into the card; the lines to print."""
     from fakelab.data.manifest import replace_file
     from fakelab.evaluation.calibrate import calibrate_card
@@ -134,18 +151,25 @@ def _calibrated(folder: Path, rows: Sequence[Row], logits: NDArray[np.float64], 
     judged()
     told = calibrate_card(folder, {"photo": kept}, highest=highest)
     results, card = judged(), read_card(folder / "card.json")
-    metrics: dict[str, Any] = {"left_out": measured(results, card.thresholds)}
+    metrics: dict[str, Any] = {}
+    for name, mine in (("left_out", ~copied), ("left_out, copies", copied)):
+        if mine.any():
+            chosen = [each for each, wanted in zip(results, mine, strict=True) if wanted]
+            metrics[name] = measured(chosen, card.thresholds)
     spots = (*weak_spots(metrics), *card.weak_spots)
+    lines = [_told(name, row) for name, row in metrics.items()]
     metrics["protocol"] = "generators, sources and groups of a picture left out of what it is judged by"
     write_card(dataclasses.replace(card, metrics=metrics, weak_spots=spots), folder)
-    row = metrics["left_out"]
+    return [*lines, *told]
+
+
+def _told(name: str, row: dict[str, Any]) -> str:
     low, high = row.get("auc_interval", ("?", "?"))
-    return [
-        f"{row['real']} genuine and {row['fake']} generated photos, generators and sources left out:"
-        f" AUC {row.get('auc', '?')} ({low} to {high});"
-        f" moderate evidence: {100 * row['fake_at_moderate_or_strong']:.0f} % of the generated",
-        *told,
-    ]
+    shares = [100 * row[f"{label}_at_moderate_or_strong"] for label in ("real", "fake")]
+    return (
+        f"{name}: {row['real']} genuine and {row['fake']} generated photos:"
+        f" AUC {row.get('auc', '?')} ({low} to {high}); evidence: {shares[0]:.1f} % of the genuine, {shares[1]:.0f} % of the generated"
+    )
 
 
 def _facts(name: str, rows: Sequence[Row], sha256: str, *, ridge: float, seed: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Pictures as they come back from real codecs and rescaling: what training, robustness and stability share.
 
-All functions take and give (H, W, 3) uint8 RGB of unchanged size. A codec that this PyAV build lacks raises ValueError.
+Functions take and give (H, W, 3) uint8 RGB of unchanged size, or a file's bytes. A codec that this PyAV build lacks
+raises ValueError.
 """
 
 from __future__ import annotations
@@ -19,14 +20,22 @@ VIDEO_CODECS = {"h264": "libx264", "h265": "libx265", "mpeg4": "mpeg4", "vp9": "
 PHOTO_FORMATS = {"jpeg": ".jpg", "webp": ".webp"}
 
 
-def photo_codec(image: Image, fmt: str, quality: int) -> Image:
-    """The picture after JPEG or WebP at `quality` 1..100."""
+def encode_photo(image: Image, fmt: str, quality: int) -> bytes:
+    """The picture as a JPEG or WebP file of `quality` 1..100."""
     import cv2
 
     key = cv2.IMWRITE_JPEG_QUALITY if fmt == "jpeg" else cv2.IMWRITE_WEBP_QUALITY
     ok, data = cv2.imencode(PHOTO_FORMATS[fmt], image[:, :, ::-1], [key, int(quality)])
     if not ok:
         raise ValueError(f"cannot encode {fmt}")
+    return bytes(data)
+
+
+def photo_codec(image: Image, fmt: str, quality: int) -> Image:
+    """The picture after JPEG or WebP at `quality` 1..100."""
+    import cv2
+
+    data = np.frombuffer(encode_photo(image, fmt, quality), np.uint8)
     decoded: Any = cv2.imdecode(data, cv2.IMREAD_COLOR)
     return np.ascontiguousarray(decoded[:, :, ::-1])
 

@@ -9,22 +9,26 @@ What is read of the tower: `models.tokens`.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.data.manifest import Row
 from fakelab.data.store import FaceStore
-from fakelab.errors import TrainingError
+from fakelab.errors import MediaError, TrainingError
+from fakelab.media.degrade import PHOTO_FORMATS, encode_photo
 from fakelab.models.card import COLOUR_ORDER, UNCALIBRATED, WEIGHTS, sha256_of, write_card
 from fakelab.models.tokens import ARCHITECTURE, BIAS, FILE, PART, VIEWS, WHOLE, WIDTH, TokenTower
-from fakelab.records import ModelCard
+from fakelab.records import Image, ModelCard
 from fakelab.training.networks import backbone
 from fakelab.training.ship import CLIP_NETWORK, PICTURE_GATE, TOWER_FILE, VIEW_SPEC
 
@@ -40,6 +44,7 @@ LEAST = 20
 """Of either class, over at least LEAST_NAMES sources and generators."""
 LEAST_NAMES = 4
 KEPT_EVERY = 400
+SMALLEST_COPY_PX = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +57,61 @@ class Head:
     def __call__(self, features: Floats) -> Floats:
         """Logits (N,) of features (N, D)."""
         return np.asarray(features @ self.weight + self.bias)
+
+
+def write_copies(
+    rows: Sequence[Row], folder: Path, *, trusted: bool = False, seed: int = 0, progress: Progress | None = None
+) -> list[Row | None]:
+    """A copy of each photo as it comes back from circulation, written to `folder`; None for one that cannot be read.
+
+    Smaller (30 to 100 % of the side, 256 px and more), sometimes with a margin cut off, JPEG or WebP at 40 to 92: one
+    law for both classes. A copy that is there is kept, so that a run that was cut off goes on.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    made: list[Row | None] = []
+    with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)) as pool:
+        work = (pool.submit(_copy, row, folder / f"{n:06d}", trusted, (seed, n)) for n, row in enumerate(rows))
+        for done, each in enumerate(list(work), start=1):
+            path = each.result()
+            row = rows[done - 1]
+            made.append(None if path is None else dataclasses.replace(row, path=path, sha256="", original=""))
+            if progress:
+                progress(done, len(rows))
+    return made
+
+
+def _copy(row: Row, target: Path, trusted: bool, seed: tuple[int, int]) -> Path | None:
+    from fakelab.media import Density, open_media
+    from fakelab.media.trusted import open_trusted
+
+    rng = np.random.default_rng(seed)
+    kind = "jpeg" if rng.random() < 0.85 else "webp"
+    path = target.with_suffix(PHOTO_FORMATS[kind])
+    if path.is_file():
+        return path
+    try:
+        with open_trusted(row.path) if trusted else open_media(row.path) as media:
+            picture = next(iter(media.frames(Density(1, 1)))).image
+    except (MediaError, StopIteration):
+        return None
+    path.with_suffix(".part").write_bytes(circulated(picture, kind, rng))
+    path.with_suffix(".part").replace(path)
+    return path
+
+
+def circulated(picture: Image, kind: str, rng: np.random.Generator) -> bytes:
+    """The file of a picture that was shared: maybe cut, made smaller, compressed as `kind`."""
+    if rng.random() < 0.25:
+        height, width = (max(1, round(side * float(rng.uniform(0.8, 1.0)))) for side in picture.shape[:2])
+        top = int(rng.integers(0, picture.shape[0] - height + 1))
+        left = int(rng.integers(0, picture.shape[1] - width + 1))
+        picture = picture[top : top + height, left : left + width]
+    short = min(picture.shape[:2])
+    if rng.random() < 0.7 and short > SMALLEST_COPY_PX:
+        side = max(SMALLEST_COPY_PX, round(short * float(rng.uniform(0.3, 1.0))))
+        height, width = (max(1, round(each * side / short)) for each in picture.shape[:2])
+        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return encode_photo(picture, kind, int(rng.integers(40, 93)))
 
 
 def features_of(store: FaceStore, rows: Sequence[Row], kept: Path, progress: Progress | None = None) -> Floats32:
