@@ -165,11 +165,10 @@ def _calibrated(
 
 def _told(name: str, row: dict[str, Any]) -> str:
     low, high = row.get("auc_interval", ("?", "?"))
-    shares = [100 * row[f"{label}_at_moderate_or_strong"] for label in ("real", "fake")]
-    return (
-        f"{name}: {row['real']} genuine and {row['fake']} generated photos:"
-        f" AUC {row.get('auc', '?')} ({low} to {high}); evidence: {shares[0]:.1f} % of the genuine, {shares[1]:.0f} % of the generated"
-    )
+    real, fake = (100 * row[f"{label}_at_moderate_or_strong"] for label in ("real", "fake"))
+    counts = f"{name}: {row['real']} genuine and {row['fake']} generated photos"
+    area = f"AUC {row.get('auc', '?')} ({low} to {high})"
+    return f"{counts}: {area}; evidence: {real:.1f} % of the genuine, {fake:.0f} % of the generated"
 
 
 def _facts(name: str, rows: Sequence[Row], sha256: str, *, ridge: float, seed: int) -> dict[str, Any]:
