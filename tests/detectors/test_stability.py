@@ -172,7 +172,7 @@ def stated(monkeypatch: pytest.MonkeyPatch, logit: float) -> None:
         for item in items:
             yield item, logit, np.zeros((2, 2), np.float32)
 
-    def score(self: FaceModel, crops: Sequence[Crop]) -> tuple[Any, Any]:
+    def score(self: FaceModel, crops: Sequence[Crop], progress: Any = None) -> tuple[Any, Any]:
         return np.full(len(crops), -logit, np.float32), np.zeros((len(crops), 2, 2), np.float32)
 
     monkeypatch.setattr(FaceModel, "score_ahead", score_ahead)

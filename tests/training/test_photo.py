@@ -143,7 +143,7 @@ def pictures(folder: Path, count: int) -> list[tuple[str, str, str, str, str]]:
     rows = []
     for number in range(count):
         base = rng.integers(40, 200, (9, 9, 3)).astype(np.uint8)
-        picture = np.asarray(Pillow.fromarray(base).resize((128, 112), Pillow.Resampling.BICUBIC)).astype(np.int16)
+        picture = np.asarray(Pillow.fromarray(base).resize((256, 240), Pillow.Resampling.BICUBIC)).astype(np.int16)
         picture += rng.normal(0, 6, picture.shape).astype(np.int16)
         fake = number % 2 == 1
         if fake:

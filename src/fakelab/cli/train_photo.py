@@ -6,7 +6,7 @@ import dataclasses
 import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -38,7 +38,7 @@ def train_photo(
     ],
     ridge: Annotated[
         float, typer.Option("--ridge", metavar="WEIGHT", min=0.0, help="How small the head's weights are kept.")
-    ] = 0.5,
+    ] = 0.2,
     highest: Annotated[
         str, typer.Option("--highest", metavar="LEVEL", help="moderate, or strong for a model that has proved itself.")
     ] = "moderate",
@@ -99,7 +99,8 @@ def train_photo(
         head = photo.fit_head(features, fake, photo.weights_of(kept), ridge)
         folder = out / "model"
         photo.write_head(head, folder, _facts(out.resolve().name, kept, listed.sha256, ridge=ridge, seed=seed))
-        told = _calibrated(folder, kept, logits, copied, out / LEFT_OUT, highest)
+        seen = _Seen(kept, logits, photo.sides_of(store, kept), copied)
+        told = _calibrated(folder, seen, out / LEFT_OUT, highest)
     if unread := sum(number < originals for number in lost):
         warn(f"{unread} photos could not be used: see {safe(str(views / 'skipped.csv'))}")
     for line in told:
@@ -108,35 +109,39 @@ def train_photo(
     return 0
 
 
-def _results(rows: Sequence[Row], logits: NDArray[np.float64], card: ModelCard) -> list[dict[str, Any]]:
-    """The scores in the form that `fakelab evaluate` writes, judged by the card's lines."""
-    from fakelab.records import Kind
+class _Seen(NamedTuple):
+    """What was seen, an entry each: its row, left-out logit, shorter side in px, and whether it is a copy."""
+
+    rows: Sequence[Row]
+    logits: NDArray[np.float64]
+    sides_px: NDArray[np.float64]
+    copied: NDArray[np.bool_]
+
+
+def _results(seen: _Seen, card: ModelCard) -> list[dict[str, Any]]:
+    """The scores in the form that `fakelab evaluate` writes, judged by the card's lines and its gate for size."""
+    from fakelab.records import Kind, Level
     from fakelab.verdict import level_of, p_fake, rules_of, shown_lines
 
     rules = rules_of(card.calibration, card.thresholds, card.gate, Kind.PHOTO, PRIOR)
     results = []
-    for row, logit in zip(rows, logits, strict=True):
+    for row, logit, side_px in zip(seen.rows, seen.logits, seen.sides_px, strict=True):
         evidence = rules.evidence(float(logit))
         level, why = level_of(evidence, 1, rules)
+        small = side_px < rules.gate["small_side_px"]
         results.append(
             {
                 **{name: str(getattr(row, name)) for name in ("path", "label", "source", "group", "forgery")},
-                **{"kind": Kind.PHOTO.value, "detector": "generated_photo", "made_by": None},
-                **{"level": level.value, "reasons": [why.code], "logit": float(logit), "people": 0},
-                **{"p_fake": p_fake(evidence, 1, PRIOR), "measured": shown_lines(rules)},
+                **{"kind": Kind.PHOTO.value, "detector": "generated_photo", "made_by": None, "people": 0},
+                "level": (Level.INCONCLUSIVE if small else level).value,
+                "reasons": ["picture_small", why.code] if small else [why.code],
+                **{"logit": float(logit), "p_fake": p_fake(evidence, 1, PRIOR), "measured": shown_lines(rules)},
             }
         )
     return results
 
 
-def _calibrated(
-    folder: Path,
-    rows: Sequence[Row],
-    logits: NDArray[np.float64],
-    copied: NDArray[np.bool_],
-    kept: Path,
-    highest: str,
-) -> list[str]:
+def _calibrated(folder: Path, seen: _Seen, kept: Path, highest: str) -> list[str]:
     """Writes the left-out scores to `kept`, and calibration, lines and metrics into the card; the lines to print."""
     from fakelab.data.manifest import replace_file
     from fakelab.evaluation.calibrate import calibrate_card
@@ -144,7 +149,7 @@ def _calibrated(
     from fakelab.models.card import read_card, write_card
 
     def judged() -> list[dict[str, Any]]:
-        results = _results(rows, logits, read_card(folder / "card.json"))
+        results = _results(seen, read_card(folder / "card.json"))
         replace_file(kept, "".join(json.dumps(each) + "\n" for each in results).encode())
         return results
 
@@ -152,7 +157,7 @@ def _calibrated(
     told = calibrate_card(folder, {"photo": kept}, highest=highest)
     results, card = judged(), read_card(folder / "card.json")
     metrics: dict[str, Any] = {}
-    for name, mine in (("left_out", ~copied), ("left_out, copies", copied)):
+    for name, mine in (("left_out", ~seen.copied), ("left_out, copies", seen.copied)):
         if mine.any():
             chosen = [each for each, wanted in zip(results, mine, strict=True) if wanted]
             metrics[name] = measured(chosen, card.thresholds)

@@ -36,14 +36,14 @@ Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
-RIDGE, FOLDS = 0.5, 8
+RIDGE, FOLDS = 0.2, 8
 SCALE = 20.0
 """Heads fitted to -1 and 1 answer within about .3; times this, their answers look like the logits of other models."""
 NAMES = tuple(sorted({*WHOLE, *PART}))
 LEAST = 20
 """Of either class, over at least LEAST_NAMES sources and generators."""
 LEAST_NAMES = 4
-KEPT_EVERY = 400
+KEPT_EVERY = 1000
 SMALLEST_COPY_PX = 256
 
 
@@ -69,7 +69,7 @@ def write_copies(
     """
     folder.mkdir(parents=True, exist_ok=True)
     made: list[Row | None] = []
-    with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)) as pool:
+    with ThreadPoolExecutor(_processors(), thread_name_prefix="copy") as pool:
         work = (pool.submit(_copy, row, folder / f"{n:06d}", trusted, (seed, n)) for n, row in enumerate(rows))
         for done, each in enumerate(list(work), start=1):
             path = each.result()
@@ -78,6 +78,10 @@ def write_copies(
             if progress:
                 progress(done, len(rows))
     return made
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _copy(row: Row, target: Path, trusted: bool, seed: tuple[int, int]) -> Path | None:
@@ -121,10 +125,7 @@ def features_of(store: FaceStore, rows: Sequence[Row], kept: Path, progress: Pro
     that grew costs what is new alone. A picture too small for a part stands for its part. Raises TrainingError where
     the tower is not there.
     """
-    views: dict[str, list[int]] = {}
-    for number, path in enumerate(() if store.path is None else store.path.tolist()):
-        views.setdefault(path, []).append(number)
-    mine = [views[os.path.abspath(row.path)] for row in rows]
+    mine = _views(store, rows)
     tokens = view_tokens(store.crops, kept, progress)
     at = {name: number for number, name in enumerate(NAMES)}
     wanted = [[at[name] for name in names] for names in (WHOLE, PART)]
@@ -133,21 +134,37 @@ def features_of(store: FaceStore, rows: Sequence[Row], kept: Path, progress: Pro
     ).astype(np.float32)
 
 
+def sides_of(store: FaceStore, rows: Sequence[Row]) -> Floats:
+    """(N,) The shorter side in px of each row's picture."""
+    return np.array([float(store.side_px[own[0]]) for own in _views(store, rows)])
+
+
+def _views(store: FaceStore, rows: Sequence[Row]) -> list[list[int]]:
+    """Where each row's views are in the store, the whole first."""
+    views: dict[str, list[int]] = {}
+    for number, path in enumerate(() if store.path is None else store.path.tolist()):
+        views.setdefault(path, []).append(number)
+    return [views[os.path.abspath(row.path)] for row in rows]
+
+
 def view_tokens(views: NDArray[np.uint8], kept: Path, progress: Progress | None = None) -> NDArray[np.float16]:
     """(N, len(NAMES), 768) float16 of views (N, 224, 224, 3) uint8 RGB, as `features_of` keeps them."""
     known = _read_kept(kept)
     names = [hashlib.sha256(np.ascontiguousarray(view).data).hexdigest() for view in views]
     missing = [number for number, name in enumerate(names) if name not in known]
-    token_of = _tower() if missing else None
-    for done, number in enumerate(missing, start=1):
-        assert token_of is not None
-        known[names[number]] = token_of(views[number])
-        if done % KEPT_EVERY == 0 or done == len(missing):
-            part = kept.with_suffix(".part.npz")
-            np.savez(part, names=np.array(list(known)), tokens=np.stack(list(known.values())), read=np.array(NAMES))
-            part.replace(kept)
-        if progress:
-            progress(len(names) - len(missing) + done, len(names))
+    if missing:
+        token_of = _tower()
+        with ThreadPoolExecutor(_processors(), thread_name_prefix="token") as pool:
+            found = pool.map(lambda number: token_of(views[number]), missing)
+            for done, (number, tokens) in enumerate(zip(missing, found, strict=True), start=1):
+                known[names[number]] = tokens
+                if done % KEPT_EVERY == 0 or done == len(missing):
+                    part = kept.with_suffix(".part.npz")
+                    values = np.stack(list(known.values()))
+                    np.savez(part, names=np.array(list(known)), tokens=values, read=np.array(NAMES))
+                    part.replace(kept)
+                if progress:
+                    progress(len(names) - len(missing) + done, len(names))
     return np.stack([known[name] for name in names])
 
 
@@ -276,7 +293,7 @@ def write_head(head: Head, folder: Path, facts: dict[str, Any]) -> ModelCard:
         colour_order=COLOUR_ORDER,
         calibration={"photo": {"slope": 1.0, "offset": 0.0}},
         thresholds={"photo": dict(UNCALIBRATED)},
-        gate={**PICTURE_GATE, "parts": 1.0},
+        gate={**PICTURE_GATE, "small_side_px": float(VIEW_SPEC.size_px), "parts": 1.0},
         files={FILE: sha256_of(folder / FILE), TOWER_FILE: sha256_of(WEIGHTS / TOWER_FILE)},
         metrics={},
         **facts,
