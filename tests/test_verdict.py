@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fakelab.models.card import NEVER
 from fakelab.records import LEVEL_WORDS, Finding, Kind, Level, PersonScore, Reason
 from fakelab.verdict import (
     FILE_GATE_CODES,
@@ -21,6 +23,7 @@ from fakelab.verdict import (
     decide,
     file_gate,
     judge_person,
+    level_of,
     log_odds,
     p_fake,
     reason,
@@ -106,6 +109,12 @@ def test_a_crowd_of_genuine_people_raises_no_alarm_where_one_alone_would() -> No
 
 def test_the_odds_of_the_worst_of_k_people_are_divided_by_k() -> None:
     assert log_odds(p_fake(2.0, 5, 0.5)) == pytest.approx(2.0 - math.log(5))
+
+
+def test_a_model_without_strong_evidence_does_not_speak_of_its_line() -> None:
+    assert level_of(2.0, 1, RULES)[1].code == "above_moderate"
+    level, why = level_of(9.0, 1, dataclasses.replace(RULES, strong=NEVER))
+    assert level is Level.MODERATE and why.code == "above_highest" and "strong" not in why.text
 
 
 def test_a_prior_moves_the_number_and_not_the_level() -> None:

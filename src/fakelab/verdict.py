@@ -45,6 +45,7 @@ REASONS: dict[str, str] = {
     "parts_disagree": "Parts of the file look manipulated, the rest does not: see the marked stretches.",
     "above_strong": "The score is above the line for strong evidence.",
     "above_moderate": "The score is above the line for moderate evidence, below that for strong.",
+    "above_highest": "The score is above the line for moderate evidence, the highest that this model gives.",
     "below_all": "No face scored above the lines for evidence.",
     "unreadable": "The file could not be read: {detail}",
     "declared_generated": "A valid, trusted signature vouches for this: {detail}",
@@ -214,7 +215,7 @@ def level_of(evidence: float, people: int, rules: Rules) -> tuple[Level, Reason]
     level = level_at(p, rules)
     code, line = {
         Level.STRONG: ("above_strong", rules.strong),
-        Level.MODERATE: ("above_moderate", rules.moderate),
+        Level.MODERATE: ("above_moderate" if rules.strong <= 1 else "above_highest", rules.moderate),
         Level.INCONCLUSIVE: ("unsure", rules.unsure),
         Level.NONE_FOUND: ("below_all", rules.unsure),
     }[level]
