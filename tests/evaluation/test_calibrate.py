@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from fakelab.errors import UnknownNameError, UsageError
-from fakelab.evaluation.calibrate import HIGHEST, calibrate, calibrate_card, platt, source_weights, weighted_line
+from fakelab.evaluation.calibrate import (
+    HIGHEST,
+    calibrate,
+    calibrate_card,
+    error_rates,
+    platt,
+    source_weights,
+    weighted_line,
+)
 from fakelab.models.card import load_card, read_card, write_card
 from fakelab.verdict import sigmoid
 
@@ -116,3 +124,21 @@ def test_an_experimental_model_gives_moderate_evidence_at_most_and_from_the_stro
     assert "the highest that is given" in printed[0]
     with pytest.raises(UnknownNameError, match="no highest level is called 'strongest'"):
         calibrate_card(folder, {"photo": measured}, highest="strongest")
+
+
+def test_copies_move_the_lines_and_count_as_no_further_file() -> None:
+    rng = np.random.default_rng(0)
+    results = [
+        {"label": label, "source": f"s{n % 6}", "logit": float(logit), "people": 0, "copy": copy}
+        for label, middle in (("real", -1.0), ("fake", 2.0))
+        for n, logit in enumerate(rng.normal(middle, 1.0, 60))
+        for copy in (False, True)
+    ]
+    with_copies, alone = calibrate(results), calibrate([each for each in results if not each["copy"]])
+    assert (with_copies.reals, with_copies.fakes, with_copies.with_copies) == (60, 60, True)
+    assert (alone.reals, alone.with_copies) == (60, False)
+    assert "(60 files and a degraded copy of each)" in error_rates(with_copies, "photo")["all"]
+    assert "(60 files)" in error_rates(alone, "photo")["all"]
+    few = [each for each in results if each["label"] == "fake" or each["source"] in ("s0",)]
+    with pytest.raises(UsageError, match="10 real beside copies"):
+        calibrate(few)

@@ -72,6 +72,15 @@ def test_files_come_out_of_clones_with_a_manifest_that_names_originals(
         ({"sha256": "0" * 64}, "another file by now"),
     ],
 )
+def test_a_family_travels_into_the_manifest(collect_list: Any, tmp_path: Path, clones: Path) -> None:
+    path = listed(tmp_path, clones)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([f"{lines[0]},family", f"{lines[1]},StyleGAN", f"{lines[2]},"]))
+    collect_list.collect(path, clones, tmp_path / "out")
+    rows = read_manifest(tmp_path / "out" / "manifest.csv").rows
+    assert [row.get("family") for row in rows] == ["StyleGAN", ""]
+
+
 def test_what_is_missing_or_was_changed_is_told_and_left_out(
     changed: dict[str, str], words: str, collect_list: Any, tmp_path: Path, clones: Path
 ) -> None:
@@ -98,7 +107,7 @@ def test_our_lists_are_whole(path: Path) -> None:
     """Hashes, labels and paths of every row, and no identifier twice: a list with a hole is found when it is needed."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) in (COLUMNS, (*COLUMNS, "family"))
     assert len({row["id"] for row in rows}) == len(rows) > 100
     for row in rows:
         assert len(row["sha256"]) == 64

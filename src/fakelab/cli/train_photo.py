@@ -37,7 +37,7 @@ def train_photo(
         Path, typer.Option("--out", metavar="FOLDER", help="Views, features and the model; a run cut off goes on.")
     ],
     ridge: Annotated[
-        float, typer.Option("--ridge", metavar="WEIGHT", min=0.0, help="How small the head's weights are kept.")
+        float, typer.Option("--ridge", metavar="WEIGHT", min=0.001, help="How small the head's weights are kept.")
     ] = 0.2,
     highest: Annotated[
         str, typer.Option("--highest", metavar="LEVEL", help="moderate, or strong for a model that has proved itself.")
@@ -65,18 +65,23 @@ def train_photo(
     from fakelab.data.manifest import read_manifest, refuse_leaks
     from fakelab.data.prepare import Choices, prepare
     from fakelab.data.store import open_store
+    from fakelab.errors import unknown_name
+    from fakelab.evaluation.calibrate import HIGHEST
     from fakelab.training import photo
+    from fakelab.training.copies import write_copies
 
     listed = read_manifest(manifest)
     refuse_leaks(listed.rows, str(manifest))
+    if highest not in HIGHEST:
+        raise unknown_name("highest level", highest, HIGHEST)
     rows = [row for row in listed.rows if row.split != "test"]
     photo.check_enough(rows)
-    views, originals = out / "views", len(rows)
+    views, originals = out / "views", list(range(len(rows)))
     with bar("Training") as progress:
         if copies:
-            progress_of_copies = partial(progress, "making copies")
-            made_copies = photo.write_copies(rows, out / "copies", trusted=trusted, progress=progress_of_copies)
-            rows += [row for row in made_copies if row is not None]
+            copied_to = write_copies(rows, out / "copies", trusted=trusted, progress=partial(progress, "making copies"))
+            originals += [number for number, row in enumerate(copied_to) if row is not None]
+            rows += [row for row in copied_to if row is not None]
         made = prepare(
             dataclasses.replace(listed, rows=tuple(rows)),
             views,
@@ -87,8 +92,10 @@ def train_photo(
         )
         store = open_store(views)
         lost = {number for number, _ in made.skipped}
-        kept = [row for number, row in enumerate(rows) if number not in lost]
-        copied = np.array([number >= originals for number in range(len(rows)) if number not in lost])
+        # A copy of a file that cannot be used is none of ours.
+        used = [number for number, original in enumerate(originals) if not lost & {number, original}]
+        kept = [rows[number] for number in used]
+        copied = np.array([originals[number] != number for number in used])
         photo.check_enough(kept)
         features = photo.features_of(
             store, kept, out / TOKENS, lambda done, total: progress("looking at photos", done, total)
@@ -98,10 +105,10 @@ def train_photo(
         fake = np.array([row.fake for row in kept])
         head = photo.fit_head(features, fake, photo.weights_of(kept), ridge)
         folder = out / "model"
-        photo.write_head(head, folder, _facts(out.resolve().name, kept, listed.sha256, ridge=ridge, seed=seed))
-        seen = _Seen(kept, logits, photo.sides_of(store, kept), copied)
+        seen = _Seen(kept, logits, *photo.seen_of(store, kept), copied)
+        photo.write_head(head, folder, _facts(out.resolve().name, seen, listed.sha256, ridge=ridge, seed=seed))
         told = _calibrated(folder, seen, out / LEFT_OUT, highest)
-    if unread := sum(number < originals for number in lost):
+    if unread := sum(originals[number] == number for number in lost):
         warn(f"{unread} photos could not be used: see {safe(str(views / 'skipped.csv'))}")
     for line in told:
         print(safe(line))
@@ -110,31 +117,33 @@ def train_photo(
 
 
 class _Seen(NamedTuple):
-    """What was seen, an entry each: its row, left-out logit, shorter side in px, and whether it is a copy."""
+    """What was seen, an entry each: row, left-out logit, shorter side in px, mean luma 0..255, whether it is a copy."""
 
     rows: Sequence[Row]
     logits: NDArray[np.float64]
     sides_px: NDArray[np.float64]
+    luma: NDArray[np.float64]
     copied: NDArray[np.bool_]
 
 
 def _results(seen: _Seen, card: ModelCard) -> list[dict[str, Any]]:
-    """The scores in the form that `fakelab evaluate` writes, judged by the card's lines and its gate for size."""
+    """The scores in the form that `fakelab evaluate` writes, judged by the card's lines and its gate."""
     from fakelab.records import Kind, Level
     from fakelab.verdict import level_of, p_fake, rules_of, shown_lines
 
     rules = rules_of(card.calibration, card.thresholds, card.gate, Kind.PHOTO, PRIOR)
     results = []
-    for row, logit, side_px in zip(seen.rows, seen.logits, seen.sides_px, strict=True):
+    for row, logit, side_px, luma, copied in zip(*seen, strict=True):
         evidence = rules.evidence(float(logit))
         level, why = level_of(evidence, 1, rules)
-        small = side_px < rules.gate["small_side_px"]
+        small, dark = side_px < rules.gate["small_side_px"], luma < rules.gate["min_luma"]
+        gate = [code for code, holds in (("picture_small", small), ("picture_dark", dark)) if holds]
         results.append(
             {
                 **{name: str(getattr(row, name)) for name in ("path", "label", "source", "group", "forgery")},
                 **{"kind": Kind.PHOTO.value, "detector": "generated_photo", "made_by": None, "people": 0},
-                "level": (Level.INCONCLUSIVE if small else level).value,
-                "reasons": ["picture_small", why.code] if small else [why.code],
+                "level": (Level.INCONCLUSIVE if gate else level).value,
+                **{"reasons": [*gate, why.code], "copy": bool(copied)},
                 **{"logit": float(logit), "p_fake": p_fake(evidence, 1, PRIOR), "measured": shown_lines(rules)},
             }
         )
@@ -170,16 +179,18 @@ def _calibrated(folder: Path, seen: _Seen, kept: Path, highest: str) -> list[str
 
 def _told(name: str, row: dict[str, Any]) -> str:
     low, high = row.get("auc_interval", ("?", "?"))
-    real, fake = (100 * row[f"{label}_at_moderate_or_strong"] for label in ("real", "fake"))
+    real, fake = (100 * row.get(f"{label}_at_moderate_or_strong", float("nan")) for label in ("real", "fake"))
     counts = f"{name}: {row['real']} genuine and {row['fake']} generated photos"
     area = f"AUC {row.get('auc', '?')} ({low} to {high})"
     return f"{counts}: {area}; evidence: {real:.1f} % of the genuine, {fake:.0f} % of the generated"
 
 
-def _facts(name: str, rows: Sequence[Row], sha256: str, *, ridge: float, seed: int) -> dict[str, Any]:
+def _facts(name: str, seen: _Seen, sha256: str, *, ridge: float, seed: int) -> dict[str, Any]:
     """What the card says of data and training."""
     from fakelab.training.photo import generator_of
 
+    rows = [row for row, copied in zip(seen.rows, seen.copied, strict=True) if not copied]
+    copies = len(seen.rows) - len(rows)
     fakes, sources = sum(row.fake for row in rows), {row.source for row in rows}
     generators = sorted({generator_of(row) for row in rows if row.fake})
     terms = sorted({row.licence for row in rows if row.licence})
@@ -190,7 +201,7 @@ def _facts(name: str, rows: Sequence[Row], sha256: str, *, ridge: float, seed: i
         "task": "Was all of this photo made by a generator? Logits of the square in its middle, and of a part.",
         "training": {
             **{"network": "clip_vit_b16", "init": "clip", "tune": "head", "ridge": ridge, "seed": seed},
-            **{"manifest_sha256": sha256, "photos": len(rows)},
+            **{"manifest_sha256": sha256, "photos": len(rows), "copies": copies},
         },
         "data": (
             {

@@ -183,6 +183,9 @@ def _plan(table: Manifest, choices: Choices, writer: str) -> dict[str, Any]:
         files.update(f"{os.path.abspath(row.path)}\0{row.sha256}\0{row.tight}\n".encode("utf-8", "surrogateescape"))
     mesh = None if choices.mesh is None else _digest_of(choices.mesh)
     told = asdict(choices) | {"mesh": mesh, "writer": writer, "cropper": CROPPER_VERSION}
+    if choices.cuts == VIEW_CUTS:
+        # What was prepared before there was a choice stays valid.
+        del told["cuts"]
     return told | {"files_sha256": files.hexdigest(), "rows": len(table.rows)}
 
 

@@ -75,6 +75,8 @@ class Calibrated:
     ece_of: dict[str, float] = field(default_factory=dict)
     """The same by method, for those that were compared."""
     reliability: tuple[Bin, ...] = ()
+    with_copies: bool = False
+    """Whether degraded copies stand beside the files; `reals` and `fakes` count files alone."""
 
 
 def _sigmoid(x: float) -> float:
@@ -128,7 +130,9 @@ def calibrate(results: list[dict[str, Any]], method: str = "auto") -> Calibrated
 
     Files that could not be scored are left out; they are counted in the report, not here. Files that the gate keeps
     from any level of evidence (a GIF, a face too small) move neither the calibration nor the lines, which are for files
-    that are judged by them; among the genuine files that a rate counts they are no alarm.
+    that are judged by them; among the genuine files that a rate counts they are no alarm. Results with a true `copy`
+    are degraded copies of other files: they move calibration, lines and rates as files do, and count as no further
+    file, since a copy says little that its file does not.
     """
     scored = [each for each in results if each["logit"] is not None]
     genuine = {each["source"] for each in scored if each["label"] == "real"}
@@ -147,6 +151,10 @@ def calibrate(results: list[dict[str, Any]], method: str = "auto") -> Calibrated
     chosen, errors, bins = _choose(files, method)
     curve, strong, moderate, unsure = _fit(files, chosen)
     wrong_strong, wrong_moderate = (share * reals / (reals + gated) for share in _left_out(files, chosen))
+    originals = [each for each in results if each["logit"] is not None and not each.get("copy")]
+    counted = sum(each["label"] == "real" for each in originals)
+    if counted < MIN_REALS:
+        raise UsageError("too few files to calibrate on", f"{counted} real beside copies", f"Give {MIN_REALS} real.")
     return Calibrated(
         curve.slope,
         curve.offset,
@@ -155,13 +163,14 @@ def calibrate(results: list[dict[str, Any]], method: str = "auto") -> Calibrated
         _sigmoid(unsure),
         wrong_strong,
         wrong_moderate,
-        reals + gated,
+        counted,
         len(genuine),
-        int(fake.sum()),
+        sum(each["label"] == "fake" and not is_gated(each) for each in originals),
         curve.knots,
         errors.get(chosen, float("nan")),
         errors,
         tuple(bins),
+        with_copies=any(each.get("copy") for each in scored),
     )
 
 
@@ -292,7 +301,8 @@ def _lines(found: Calibrated, kind: str, highest: str) -> dict[str, Any]:
 
 def error_rates(found: Calibrated, kind: str) -> dict[str, str]:
     """The sentences that a card states for each level."""
-    what = f"genuine {kind}s of {found.real_sources} sources ({found.reals} files), each source judged without itself"
+    files = f"{found.reals} files and a degraded copy of each" if found.with_copies else f"{found.reals} files"
+    what = f"genuine {kind}s of {found.real_sources} sources ({files}), each source judged without itself"
     strong = f"{_of(found.false_alarms_strong, found.reals)} of {what} reach strong evidence"
     moderate = f"{_of(found.false_alarms_moderate, found.reals)} of {what} reach moderate or strong evidence"
     return {"strong_evidence": f"{strong}.", "moderate_evidence": f"{moderate}.", "all": f"{moderate}; {strong}."}

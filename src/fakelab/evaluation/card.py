@@ -8,6 +8,7 @@ say) come from a TOML file of facts.
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -160,7 +161,9 @@ def _refuse_another_model(card: ModelCard, measurement: Measurement) -> None:
 
 def _by_these_lines(scored: Sequence[Result], thresholds: Mapping[str, Mapping[str, Any]]) -> bool:
     lines = {(each["measured"].get("threshold_moderate"), each["kind"]) for each in scored if "kind" in each}
-    return bool(lines) and all(line == thresholds.get(kind, {}).get("moderate") for line, kind in lines)
+    stated = [(line, thresholds.get(kind, {}).get("moderate")) for line, kind in lines]
+    # A line that went through the logarithm of its odds and back is the same line.
+    return bool(stated) and all(a is not None and b is not None and math.isclose(a, b, rel_tol=1e-6) for a, b in stated)
 
 
 def _round(value: float) -> float:

@@ -1,7 +1,8 @@
 """The table of models, and the card that travels with each one's weights.
 
-A model is a folder ``weights/NAME`` with ``card.json`` and either ``model.onnx`` or ``tuning.safetensors``, numbers
-that are laid over the shared tower in ``weights/clip_tower``. Everything is checked by SHA-256 before it is used.
+A model is a folder ``weights/NAME`` with ``card.json`` and ``model.onnx``, or ``tuning.safetensors``, numbers that are
+laid over the shared tower in ``weights/clip_tower``, or ``heads.safetensors``, which read its tokens. Everything
+is checked by SHA-256 before it is used.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ LIPS: dict[str, str] = {
 }
 """Models of lips and sound together: `models.lips` loads them."""
 PICTURES: dict[str, str] = {
-    "generated_photo": "a linear head on the CLIP tower: wholly generated pictures (experimental)",
+    "generated_photo": "linear heads on tokens of the CLIP tower: wholly generated pictures (experimental)",
 }
-"""Models of whole pictures: `models.runtime` loads them, `media.views` cuts what they see."""
+"""Models of whole pictures: `models.pictures` runs their heads, `media.views` cuts what they see."""
 DEFAULT_PICTURES = "generated_photo"
 EVERY: dict[str, str] = MODELS | VOICES | PICTURES | LIPS
 _KINDS = (

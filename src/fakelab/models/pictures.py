@@ -10,7 +10,7 @@ import numpy as np
 
 from fakelab.errors import ModelError
 from fakelab.models.runtime import FaceModel, lanes_for
-from fakelab.models.tokens import BIAS, Floats, TokenTower, answer, read_names
+from fakelab.models.tokens import BIAS, SIDE_PX, Floats, TokenTower, answer, read_names
 from fakelab.records import Crop, ModelCard
 
 
@@ -49,6 +49,8 @@ class TokenModel(FaceModel):
 def open_pictures(name: str, card: ModelCard, tower: Path, heads: dict[str, Floats], threads: int = 0) -> TokenModel:
     """A TokenModel of these heads over the tower in this file. Raises ModelError where they do not fit each other."""
     try:
+        if card.crop.size_px != SIDE_PX:
+            raise ValueError(f"the card wants views of {card.crop.size_px} px, the tower {SIDE_PX}")
         made = TokenTower(tower, read_names(heads))
     except Exception as error:  # ONNX Runtime's own error types are not public
         raise ModelError(f"the model '{name}' cannot be started", str(error), "Reinstall fakelab-verify.") from error

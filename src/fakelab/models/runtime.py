@@ -1,13 +1,13 @@
 """Face crops -> logits and heat maps, by ONNX Runtime. Never sees a file of media.
 
 A model is one ONNX file, or the shared CLIP tower with its tuned numbers laid over the tower's initializers when the
-session starts. One crop a call: the 8-bit tower finds its activation scale per call, and a batch would share one.
-Crops are scored side by side, a thread each: threads that share a crop wait for each other at every layer.
+session starts; heads that read the tower's tokens are run by `models.pictures`. One crop a call: the 8-bit tower finds
+its activation scale per call, and a batch would share one. Crops are scored side by side, a thread each: threads that
+share a crop wait for each other at every layer.
 """
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fakelab.errors import ModelError
 from fakelab.models.card import checked_onnx, model_file
 from fakelab.models.onnx_file import FLOAT, initializers
-from fakelab.models.session import INPUT, session_options
+from fakelab.models.session import INPUT, processors, session_options
 from fakelab.models.tokens import ARCHITECTURE as TOKENS
 from fakelab.models.tokens import read_heads
 from fakelab.records import Crop, Image, ModelCard
@@ -136,7 +136,9 @@ def load_model(name: str, *, threads: int = 0) -> FaceModel:
 def load_checked(name: str, card: ModelCard, onnx_file: Path, threads: int) -> FaceModel:
     """The model whose card and file `checked_onnx` gave. Raises ModelError where they do not fit each other."""
     numbers = next((model_file(name, f) for f in card.files if f.endswith(".safetensors")), None)
-    if card.architecture == TOKENS and numbers is not None:
+    if card.architecture == TOKENS:
+        if numbers is None:
+            raise ModelError(f"the model '{name}' cannot be used", "its card names no heads", "Mend the card.")
         from fakelab.models.pictures import open_pictures
 
         return open_pictures(name, card, onnx_file, read_heads(numbers), threads)
@@ -186,12 +188,7 @@ def open_session(name: str, card: ModelCard, onnx_file: Path, tuning: Path | Non
 
 def lanes_for(threads: int) -> int:
     """How many crops are scored at once where the setting `threads` says so; 0: one a processor."""
-    return threads or min(MAX_LANES, _processors())
-
-
-def _processors() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return threads or min(MAX_LANES, processors())
 
 
 def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 INPUT = "pixels"
@@ -19,3 +20,8 @@ def session_options(threads: int = 1) -> Any:
     # The arena keeps every peak for good: more memory, no gain at one picture a call.
     options.enable_cpu_mem_arena = False
     return options
+
+
+def processors() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

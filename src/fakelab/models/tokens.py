@@ -20,7 +20,7 @@ from fakelab.models.session import INPUT, session_options
 
 ARCHITECTURE = "clip_vit_b16_tokens"
 FILE = "heads.safetensors"
-WIDTH = 768
+WIDTH, SIDE_PX = 768, 224
 WHOLE = ("blocks.6.result", "blocks.9.result", "norm.out")
 """The tower's values whose class tokens are read of the whole picture; blocks count from 0."""
 PART = ("blocks.3.result", "blocks.5.result", "blocks.9.result")
@@ -60,6 +60,9 @@ def read_names(heads: Mapping[str, Floats]) -> tuple[str, ...]:
     if BIAS not in heads or heads[BIAS].shape != (1,):
         raise ValueError("there is no bias")
     weights = {key: value for key, value in heads.items() if key != BIAS}
+    for key, value in heads.items():
+        if value.dtype != np.float32 or not np.isfinite(value).all():
+            raise ValueError(f"'{key}' is not of finite numbers of 32 bits")
     for key, value in weights.items():
         if value.shape != (WIDTH,) or key.split(".", 1)[0] not in VIEWS:
             raise ValueError(f"'{key}' {value.shape} is no head of {WIDTH} numbers for the whole or a part")

@@ -9,7 +9,6 @@ What is read of the tower: `models.tokens`.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -17,18 +16,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.data.manifest import Row
 from fakelab.data.store import FaceStore
-from fakelab.errors import MediaError, TrainingError
-from fakelab.media.degrade import PHOTO_FORMATS, encode_photo
+from fakelab.errors import TrainingError
 from fakelab.models.card import COLOUR_ORDER, UNCALIBRATED, WEIGHTS, sha256_of, write_card
+from fakelab.models.session import processors
 from fakelab.models.tokens import ARCHITECTURE, BIAS, FILE, PART, VIEWS, WHOLE, WIDTH, TokenTower
-from fakelab.records import Image, ModelCard
+from fakelab.records import ModelCard
 from fakelab.training.networks import backbone
 from fakelab.training.ship import CLIP_NETWORK, PICTURE_GATE, TOWER_FILE, VIEW_SPEC
 
@@ -44,7 +43,6 @@ LEAST = 20
 """Of either class, over at least LEAST_NAMES sources and generators."""
 LEAST_NAMES = 4
 KEPT_EVERY = 1000
-SMALLEST_COPY_PX = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,71 +57,12 @@ class Head:
         return np.asarray(features @ self.weight + self.bias)
 
 
-def write_copies(
-    rows: Sequence[Row], folder: Path, *, trusted: bool = False, seed: int = 0, progress: Progress | None = None
-) -> list[Row | None]:
-    """A copy of each photo as it comes back from circulation, written to `folder`; None for one that cannot be read.
-
-    Smaller (30 to 100 % of the side, 256 px and more), sometimes with a margin cut off, JPEG or WebP at 40 to 92: one
-    law for both classes. A copy that is there is kept, so that a run that was cut off goes on.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    made: list[Row | None] = []
-    with ThreadPoolExecutor(_processors(), thread_name_prefix="copy") as pool:
-        work = (pool.submit(_copy, row, folder / f"{n:06d}", trusted, (seed, n)) for n, row in enumerate(rows))
-        for done, each in enumerate(list(work), start=1):
-            path = each.result()
-            row = rows[done - 1]
-            made.append(None if path is None else dataclasses.replace(row, path=path, sha256="", original=""))
-            if progress:
-                progress(done, len(rows))
-    return made
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _copy(row: Row, target: Path, trusted: bool, seed: tuple[int, int]) -> Path | None:
-    from fakelab.media import Density, open_media
-    from fakelab.media.trusted import open_trusted
-
-    rng = np.random.default_rng(seed)
-    kind = "jpeg" if rng.random() < 0.85 else "webp"
-    path = target.with_suffix(PHOTO_FORMATS[kind])
-    if path.is_file():
-        return path
-    try:
-        with open_trusted(row.path) if trusted else open_media(row.path) as media:
-            picture = next(iter(media.frames(Density(1, 1)))).image
-    except (MediaError, StopIteration):
-        return None
-    path.with_suffix(".part").write_bytes(circulated(picture, kind, rng))
-    path.with_suffix(".part").replace(path)
-    return path
-
-
-def circulated(picture: Image, kind: str, rng: np.random.Generator) -> bytes:
-    """The file of a picture that was shared: maybe cut, made smaller, compressed as `kind`."""
-    if rng.random() < 0.25:
-        height, width = (max(1, round(side * float(rng.uniform(0.8, 1.0)))) for side in picture.shape[:2])
-        top = int(rng.integers(0, picture.shape[0] - height + 1))
-        left = int(rng.integers(0, picture.shape[1] - width + 1))
-        picture = picture[top : top + height, left : left + width]
-    short = min(picture.shape[:2])
-    if rng.random() < 0.7 and short > SMALLEST_COPY_PX:
-        side = max(SMALLEST_COPY_PX, round(short * float(rng.uniform(0.3, 1.0))))
-        height, width = (max(1, round(each * side / short)) for each in picture.shape[:2])
-        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return encode_photo(picture, kind, int(rng.integers(40, 93)))
-
-
 def features_of(store: FaceStore, rows: Sequence[Row], kept: Path, progress: Progress | None = None) -> Floats32:
     """(N, D) float32: the tokens that heads read, of each row's views in the store: the whole's, then its part's.
 
-    What was seen lies in the file `kept` by the view's own hash, so that a run that was cut off goes on and a list
-    that grew costs what is new alone. A picture too small for a part stands for its part. Raises TrainingError where
-    the tower is not there.
+    What was seen lies in the file `kept` by the view's own hash, so that a run that was cut off goes on, and of a list
+    that grew only new pictures go through the tower. A picture too small for a part stands for its part. Raises
+    TrainingError where the tower is not there.
     """
     mine = _views(store, rows)
     tokens = view_tokens(store.crops, kept, progress)
@@ -134,9 +73,10 @@ def features_of(store: FaceStore, rows: Sequence[Row], kept: Path, progress: Pro
     ).astype(np.float32)
 
 
-def sides_of(store: FaceStore, rows: Sequence[Row]) -> Floats:
-    """(N,) The shorter side in px of each row's picture."""
-    return np.array([float(store.side_px[own[0]]) for own in _views(store, rows)])
+def seen_of(store: FaceStore, rows: Sequence[Row]) -> tuple[Floats, Floats]:
+    """(N,) the shorter side in px of each row's picture, and (N,) the mean luma 0..255 of its square."""
+    first = [own[0] for own in _views(store, rows)]
+    return store.side_px[first].astype(np.float64), store.luma[first].astype(np.float64)
 
 
 def _views(store: FaceStore, rows: Sequence[Row]) -> list[list[int]]:
@@ -149,41 +89,48 @@ def _views(store: FaceStore, rows: Sequence[Row]) -> list[list[int]]:
 
 def view_tokens(views: NDArray[np.uint8], kept: Path, progress: Progress | None = None) -> NDArray[np.float16]:
     """(N, len(NAMES), 768) float16 of views (N, 224, 224, 3) uint8 RGB, as `features_of` keeps them."""
-    known = _read_kept(kept)
+    made_by = _made_by()
+    known = _read_kept(kept, made_by)
     names = [hashlib.sha256(np.ascontiguousarray(view).data).hexdigest() for view in views]
     missing = [number for number, name in enumerate(names) if name not in known]
     if missing:
         token_of = _tower()
-        with ThreadPoolExecutor(_processors(), thread_name_prefix="token") as pool:
+        with ThreadPoolExecutor(processors(), thread_name_prefix="token") as pool:
             found = pool.map(lambda number: token_of(views[number]), missing)
             for done, (number, tokens) in enumerate(zip(missing, found, strict=True), start=1):
                 known[names[number]] = tokens
                 if done % KEPT_EVERY == 0 or done == len(missing):
                     part = kept.with_suffix(".part.npz")
                     values = np.stack(list(known.values()))
-                    np.savez(part, names=np.array(list(known)), tokens=values, read=np.array(NAMES))
+                    np.savez(part, names=np.array(list(known)), tokens=values, made_by=made_by)
                     part.replace(kept)
                 if progress:
                     progress(len(names) - len(missing) + done, len(names))
     return np.stack([known[name] for name in names])
 
 
-def _read_kept(kept: Path) -> dict[str, NDArray[np.float16]]:
-    if not kept.is_file():
-        return {}
-    with np.load(kept) as file:
-        # Tokens that another FakeLab read are of no use.
-        if file["read"].tolist() != list(NAMES):
-            return {}
-        return dict(zip(file["names"].tolist(), file["tokens"], strict=True))
+def _read_kept(kept: Path, made_by: str) -> dict[str, NDArray[np.float16]]:
+    """What was kept, unless another tower, another ONNX Runtime or other blocks gave it, or it cannot be read."""
+    try:
+        with np.load(kept) as file:
+            if str(file["made_by"]) == made_by:
+                return dict(zip(file["names"].tolist(), file["tokens"], strict=True))
+    except (OSError, ValueError, KeyError, BadZipFile):
+        pass
+    return {}
+
+
+def _made_by() -> str:
+    import onnxruntime
+
+    if not (WEIGHTS / TOWER_FILE).is_file():
+        raise TrainingError(f"there is no shared tower at {WEIGHTS / TOWER_FILE}", "", "Reinstall fakelab-verify.")
+    return " ".join((*NAMES, sha256_of(WEIGHTS / TOWER_FILE), onnxruntime.__version__))
 
 
 def _tower() -> Callable[[NDArray[np.uint8]], NDArray[np.float16]]:
     """(224, 224, 3) uint8 RGB -> (len(NAMES), 768), by the very file and arithmetic that an analysis runs."""
-    path = WEIGHTS / TOWER_FILE
-    if not path.is_file():
-        raise TrainingError(f"there is no shared tower at {path}", "", "Reinstall fakelab-verify.")
-    row, tower = backbone(CLIP_NETWORK), TokenTower(path, NAMES)
+    row, tower = backbone(CLIP_NETWORK), TokenTower(WEIGHTS / TOWER_FILE, NAMES)
     mean, std = (np.array(each, np.float32).reshape(3, 1, 1) for each in (row.mean, row.std))
 
     def token_of(view: NDArray[np.uint8]) -> NDArray[np.float16]:
@@ -232,10 +179,11 @@ def generator_of(row: Row) -> str:
 
 
 def left_out(features: NDArray[Any], rows: Sequence[Row], *, ridge: float = RIDGE, seed: int = 0) -> Floats:
-    """(N,) The logit of each picture by a head that knew neither its generator nor its source nor its group.
+    """(N,) The logit of each picture by a head that knew neither its generator nor its source nor its family.
 
     Generators and sources are dealt into FOLDS parts. A part's head is fitted without its generators, without its
-    sources, and without whatever else shares a source or a group with a picture that is judged by it.
+    sources, and without whatever else shares a source or a family with a picture that is judged by it. A family is
+    named in the manifest's column of that name: generators that share a network, sources that share photos.
     """
     rng = np.random.default_rng(seed)
     fold: dict[tuple[bool, str], int] = {}
@@ -249,17 +197,23 @@ def left_out(features: NDArray[Any], rows: Sequence[Row], *, ridge: float = RIDG
         judged = part == number
         if not judged.any():
             continue
-        met = {name for row, mine in zip(rows, judged, strict=True) if mine for name in (row.source, row.group)}
-        known = np.array([not met & {row.source, row.group} for row in rows]) & ~judged
+        met = {name for row, mine in zip(rows, judged, strict=True) if mine for name in _ties(row)}
+        known = np.array([not met & _ties(row) for row in rows]) & ~judged
         if fakes[known].all() or not fakes[known].any():
             raise TrainingError(
                 "nothing is left to learn from when a part is held back",
-                "its sources or groups hold every picture of a class",
-                "Give pictures of more sources, or narrower groups.",
+                "its sources or families hold every picture of a class",
+                "Give pictures of more sources, or narrower families.",
             )
         chosen = [row for row, mine in zip(rows, known, strict=True) if mine]
         logits[judged] = fit_head(features[known], fakes[known], weights_of(chosen), ridge)(features[judged])
     return logits
+
+
+def _ties(row: Row) -> set[tuple[str, str]]:
+    """What a picture must not have in common with what it is judged by."""
+    family = row.get("family")
+    return {("source", row.source)} | ({("family", family)} if family else set())
 
 
 def check_enough(rows: Sequence[Row]) -> None:
