@@ -64,14 +64,6 @@ def test_files_come_out_of_clones_with_a_manifest_that_names_originals(
     assert (fake.fake, real.fake, fake.original) == (True, False, "files/two.jpg")
 
 
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        ({"repository": "nobody/nothing"}, "no clone"),
-        ({"path": "c.mp4"}, "not in its HEAD"),
-        ({"sha256": "0" * 64}, "another file by now"),
-    ],
-)
 def test_a_family_travels_into_the_manifest(collect_list: Any, tmp_path: Path, clones: Path) -> None:
     path = listed(tmp_path, clones)
     lines = path.read_text().splitlines()
@@ -81,6 +73,14 @@ def test_a_family_travels_into_the_manifest(collect_list: Any, tmp_path: Path, c
     assert [row.get("family") for row in rows] == ["StyleGAN", ""]
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"repository": "nobody/nothing"}, "no clone"),
+        ({"path": "c.mp4"}, "not in its HEAD"),
+        ({"sha256": "0" * 64}, "another file by now"),
+    ],
+)
 def test_what_is_missing_or_was_changed_is_told_and_left_out(
     changed: dict[str, str], words: str, collect_list: Any, tmp_path: Path, clones: Path
 ) -> None:
