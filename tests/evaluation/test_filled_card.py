@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from fakelab.errors import UsageError
 from fakelab.evaluation.card import Measurement, fill_card, measured, read_measurement, roc_points, weak_spots
 from fakelab.evaluation.metrics import auc
+from fakelab.evaluation.run import measure
 from fakelab.models.card import WEIGHTS, read_card
 
 THRESHOLDS = {"video": {"strong": 0.9, "moderate": 0.7}}
@@ -157,3 +159,14 @@ def test_the_roc_of_a_card_is_that_of_the_scores_in_at_most_fifty_points() -> No
     assert len(points) <= 50 and points[0].tolist() == [0, 0] and points[-1].tolist() == [1, 1]
     assert np.all(np.diff(points, axis=0) >= 0)
     assert np.trapezoid(points[:, 1], points[:, 0]) == pytest.approx(auc(scores, fake), abs=0.01)
+
+
+def test_results_of_a_model_asked_for_by_its_folder_name_it_as_its_card_does(tmp_path: Path) -> None:
+    """Else the results of two folders could be mixed, and would be refused when their card is filled in."""
+    folder = tmp_path / "elsewhere"
+    shutil.copytree(WEIGHTS / "tiny", folder)
+    Pillow.new("RGB", (320, 240), (120, 90, 60)).save(tmp_path / "a.png")
+    row = {"path": str(tmp_path / "a.png"), "label": "real", "source": "s", "group": "g"}
+    by_folder, by_name = (measure(row, {"model": name}) for name in (str(folder), "tiny"))
+    assert by_folder["made_by"] == by_name["made_by"]
+    assert by_name["made_by"].startswith(f"tiny {read_card(folder / 'card.json').version} ")

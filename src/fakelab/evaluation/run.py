@@ -15,6 +15,7 @@ from typing import Any
 from fakelab.analyze import analyze
 from fakelab.data.manifest import COLUMNS, SPLITS, read_manifest, refuse_leaks
 from fakelab.errors import MediaError, UsageError, unknown_name
+from fakelab.models.card import load_card
 from fakelab.records import Analysis, Finding
 
 LOOKS = ("finder", "thorough", "every_s", "stability")
@@ -202,7 +203,9 @@ def _made_by(analysis: Analysis, model: str | None, detector: str | None) -> str
 
     Of the file's models only the one that gave the answer: whether a clip has sound, too, changes nothing here.
     """
-    used = [each for each in analysis.models if model in (None, each["name"])]
+    # A model may have been asked for by its folder; the analysis names it as its card does.
+    name = None if model is None else load_card(model).name
+    used = [each for each in analysis.models if name in (None, each["name"])]
     models = [f"{each['name']} {each['version']} {each['sha256'][:12]}" for each in used]
     looked = [f"{name} {analysis.settings[name]}" for name in LOOKS if analysis.settings.get(name) is not None]
     return ", ".join(models + looked + ([f"detector {detector}"] if detector else []))
