@@ -2,14 +2,15 @@
 
 `founding` is the preset of 2020 (evaluation.md): flip, rotation, perspective, jitter, region masking. `default` is
 ours: small geometry, then the road of a clip (shrunk, compressed by a real codec as still or as moving picture,
-enlarged, maybe once more). `photo` is for whole pictures. Real and fake of a pair are treated apart
-but by one law, so that neither quality nor codec says which is which. Crops are (S, S, 3) uint8 RGB; a mask,
-when given, moves along with its crop.
+enlarged, maybe once more); `one_road` leads lower and once. `photo` is for whole pictures. Real and fake of a pair
+are treated apart but by one law, so that neither quality nor codec says which is which. Crops are (S, S, 3) uint8
+RGB; a mask, when given, moves along with its crop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -77,7 +78,15 @@ def photo(crop: Image, mask: Mask, rng: Rng) -> tuple[Image, Mask]:
     return crop, mask
 
 
-AUGMENTS: dict[str, Augment] = {"default": default, "founding": founding, "photo": photo}
+def one_road(crop: Image, mask: Mask, rng: Rng) -> tuple[Image, Mask]:
+    """Flip, a little of the border cut, colour, noise, then one road, lower than the default's: that of clip_face 0.3."""
+    crop, mask = flip(crop, mask, rng)
+    crop, mask = crop_inside(crop, mask, rng, keep=(0.94, 1.0))
+    if rng.random() < 0.5:
+        crop = jitter(crop, rng, 0.2)
+    if rng.random() < 0.1:
+        crop = noise(crop, rng)
+    return circulate(crop, rng, LOWER), mask
 
 
 def flip(crop: Image, mask: Mask, rng: Rng) -> tuple[Image, Mask]:
@@ -147,7 +156,38 @@ def noise(crop: Image, rng: Rng) -> Image:
     return np.asarray(np.clip(crop + grain, 0, 255), dtype=np.uint8)
 
 
-def circulate(crop: Image, rng: Rng) -> Image:
+@dataclass(frozen=True, slots=True)
+class Road:
+    """How far one step of circulation goes: the smallest share of the size, the codecs, and their qualities."""
+
+    smallest: float
+    codecs: dict[str, float]
+    """Video codec -> how often."""
+    presets: dict[str, float]
+    crf: tuple[int, int]
+    """First and last rate factor."""
+    quality: tuple[int, int]
+    """Lowest and highest quality of a still."""
+
+
+USUAL = Road(
+    # Faces of 90 px and more. Harder than this, and most steps go by before anything is learnt.
+    smallest=0.4,
+    codecs={"h264": 0.88, "h265": 0.04, "mpeg4": 0.08},
+    presets={"ultrafast": 0.2, "veryfast": 0.6, "medium": 0.2},
+    crf=(16, 31),
+    quality=(45, 97),
+)
+LOWER = Road(
+    smallest=0.3,
+    codecs={"h264": 1.0},
+    presets={"ultrafast": 0.3, "veryfast": 0.6, "medium": 0.1},
+    crf=(18, 36),
+    quality=(40, 98),
+)
+
+
+def circulate(crop: Image, rng: Rng, road: Road = USUAL) -> Image:
     """What one step of circulation leaves: maybe shrunk, then H.264, H.265, MPEG-4, JPEG or WebP, and enlarged back.
 
     Compression happens at the small size, as it does to a small face in a big frame.
@@ -155,18 +195,19 @@ def circulate(crop: Image, rng: Rng) -> Image:
     size = crop.shape[0]
     picture = crop
     if rng.random() < 0.5:
-        # Faces of 90 px and more. Harder than this, and most steps go by before anything is learnt.
-        side = round(size * float(rng.uniform(0.4, 1.0)))
+        side = round(size * float(rng.uniform(road.smallest, 1.0)))
         picture = _resize(crop, side)
     draw = rng.random()
     if draw < 0.55:
-        picture = _as_video(picture, rng)
+        picture = _as_video(picture, rng, road)
     elif draw < 0.8:
-        picture = photo_codec(picture, "jpeg" if rng.random() < 0.75 else "webp", int(rng.integers(45, 98)))
+        picture = photo_codec(
+            picture, "jpeg" if rng.random() < 0.75 else "webp", int(rng.integers(road.quality[0], road.quality[1] + 1))
+        )
     return picture if picture.shape[0] == size else _resize(picture, size, enlarge=True, rng=rng)
 
 
-def _as_video(picture: Image, rng: Rng) -> Image:
+def _as_video(picture: Image, rng: Rng, road: Road) -> Image:
     """The last of one to three slightly moving frames out of a video encoder: I, P or B frame."""
     count = int(rng.integers(1, 4))
     step = rng.uniform(-1.5, 1.5, 2)
@@ -181,9 +222,9 @@ def _as_video(picture: Image, rng: Rng) -> Image:
                 cv2.warpAffine(picture, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8
             )
         )
-    codec = str(rng.choice(["h264", "h265", "mpeg4"], p=[0.88, 0.04, 0.08]))
-    preset = str(rng.choice(["ultrafast", "veryfast", "medium"], p=[0.2, 0.6, 0.2]))
-    decoded = video_codec(frames, codec, crf=int(rng.integers(16, 32)), preset=preset)
+    codec = str(rng.choice(list(road.codecs), p=list(road.codecs.values())))
+    preset = str(rng.choice(list(road.presets), p=list(road.presets.values())))
+    decoded = video_codec(frames, codec, crf=int(rng.integers(road.crf[0], road.crf[1] + 1)), preset=preset)
     return decoded[-1] if decoded else picture
 
 
@@ -196,3 +237,6 @@ def _resize(crop: Image, size: int, *, enlarge: bool = False, rng: Rng | None = 
 
 def _resize_mask(mask: Mask, size: int) -> Mask:
     return np.asarray(cv2.resize(mask, (size, size), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+
+
+AUGMENTS: dict[str, Augment] = {"default": default, "founding": founding, "one_road": one_road, "photo": photo}
