@@ -79,7 +79,7 @@ def photo(crop: Image, mask: Mask, rng: Rng) -> tuple[Image, Mask]:
 
 
 def one_road(crop: Image, mask: Mask, rng: Rng) -> tuple[Image, Mask]:
-    """Flip, a little of the border cut, colour, noise, then one road, lower than the default's: that of clip_face 0.3."""
+    """Flip, a little of the border cut, colour, noise, then one lower road: the law of clip_face 0.3."""
     crop, mask = flip(crop, mask, rng)
     crop, mask = crop_inside(crop, mask, rng, keep=(0.94, 1.0))
     if rng.random() < 0.5:
