@@ -150,6 +150,8 @@ def test_earlier_runs_of_the_same_and_of_similar_files_are_found(history: Histor
     again = history.add(looks("again.mp4", "1", 0xF0F0, 0xFFFF), actor="cli")
     assert [each.id for each in history.same_file("1" * 64)] == [again.id, one.id]
     assert [each.id for each in history.similar(one.phash, but="1" * 64)] == [two.id]
+    newer = [history.add(looks(f"{n}.mp4", n, 0xF0F1, 0xFFFE), actor="cli").id for n in "456789"]
+    assert [each.id for each in history.similar(one.phash, but="1" * 64)] == [*reversed(newer), two.id]
     assert history.similar(()) == []
 
 

@@ -307,20 +307,20 @@ class History(Store):
             return self._runs(session, rows)[0] if rows else None
 
     def similar(self, phash: Sequence[str], *, owner: str = "", but: str = "") -> list[Run]:
-        """Runs of files that look alike (half of the frames, or more, find a near one), the nearest first."""
+        """Runs of files that look alike (half of the frames or more find a near one), nearest and newest first."""
         mine = [int(each, 16) for each in phash]
         if not mine:
             return []
-        query = select(RunRow.id, RunRow.phash).where(RunRow.phash != "", RunRow.sha256 != but)
+        query = select(RunRow.id, RunRow.seq, RunRow.phash).where(RunRow.phash != "", RunRow.sha256 != but)
         with self.reading() as session:
-            found: list[tuple[float, str]] = []
-            for run_id, theirs in session.execute(query.where(RunRow.owner == owner) if owner else query):
+            found: list[tuple[float, int, str]] = []
+            for run_id, seq, theirs in session.execute(query.where(RunRow.owner == owner) if owner else query):
                 hashes = [int(each, 16) for each in theirs.split()]
                 nearest = [min((each ^ other).bit_count() for other in hashes) for each in mine]
                 near = sum(bits <= SIMILAR_BITS for bits in nearest)
                 if 2 * near >= len(mine):
-                    found.append((sum(nearest) / len(nearest), run_id))
-            ids = [run_id for _, run_id in sorted(found)[:PAGE]]
+                    found.append((sum(nearest) / len(nearest), -seq, run_id))
+            ids = [run_id for *_, run_id in sorted(found)[:PAGE]]
             rows = {each.id: each for each in session.scalars(select(RunRow).where(RunRow.id.in_(ids)))}
             return self._runs(session, [rows[each] for each in ids])
 
