@@ -77,19 +77,13 @@ def collect(listed: Path, clones: Path, out: Path) -> tuple[int, list[str]]:
                 cut(whole, part, row["crop"], row["span"])
                 whole.unlink()
                 whole = part
-            kept = {name: row[name] for name in KEPT} | ({"family": row["family"]} if "family" in row else {})
-            rows.append({"path": f"files/{whole.name}", **kept})
+            more = (("family", row["family"]),) if "family" in row else ()
+            rows.append({"path": f"files/{whole.name}", **{name: row[name] for name in KEPT}, "more": more})
     by_id = {Path(row["path"]).stem.removesuffix("-cut"): row["path"] for row in rows}
     for row in rows:
         row["original"] = by_id.get(row["original"], "")
-    write_manifest([_row(out, row) for row in rows], out / "manifest.csv")
+    write_manifest([Row(path=out / row.pop("path"), **row) for row in rows], out / "manifest.csv")
     return len(rows), missing
-
-
-def _row(out: Path, row: dict[str, Any]) -> Row:
-    family = row.pop("family", None)
-    made = Row(path=out / row.pop("path"), **row)
-    return made if family is None else made.with_column("family", family)
 
 
 def main() -> int:

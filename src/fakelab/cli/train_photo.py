@@ -172,7 +172,7 @@ def _calibrated(folder: Path, seen: _Seen, kept: Path, highest: str) -> list[str
             metrics[name] = measured(chosen, card.thresholds)
     spots = (*weak_spots(metrics), *card.weak_spots)
     lines = [_told(name, row) for name, row in metrics.items()]
-    metrics["protocol"] = "generators, sources and groups of a picture left out of what it is judged by"
+    metrics["protocol"] = "generator, source and family of a picture left out of what it is judged by"
     write_card(dataclasses.replace(card, metrics=metrics, weak_spots=spots), folder)
     return [*lines, *told]
 

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from fakelab.errors import ModelError
 from fakelab.models.card import checked_onnx, model_file
 from fakelab.models.onnx_file import FLOAT, initializers
-from fakelab.models.session import INPUT, processors, session_options
+from fakelab.models.session import INPUT, pixels_of, processors, session_options
 from fakelab.models.tokens import ARCHITECTURE as TOKENS
 from fakelab.models.tokens import read_heads
-from fakelab.records import Crop, Image, ModelCard
+from fakelab.records import Crop, ModelCard
 
 T = TypeVar("T")
 
@@ -89,6 +89,7 @@ class FaceModel:
             pool.shutdown(cancel_futures=True)
 
     def _fitting(self, crop: Crop) -> NDArray[np.float32]:
+        """What the network is fed for a crop, normalised as the card says. Raises ModelError as `score_one` does."""
         spec = self.card.crop
         if crop.version != spec.version or crop.image.shape != (spec.size_px, spec.size_px, 3):
             raise ModelError(
@@ -96,12 +97,7 @@ class FaceModel:
                 f"it is of version {crop.version}, {crop.image.shape}; the card: {spec.version}, {spec.size_px} px",
                 "Cut faces with the card's crop spec.",
             )
-        return self._pixels(crop.image)
-
-    def _pixels(self, image: Image) -> NDArray[np.float32]:
-        """(1, 3, S, S) float32, scaled to 0..1 and normalised as the card says."""
-        planes = image.transpose(2, 0, 1).astype(np.float32) / 255.0
-        return np.ascontiguousarray((planes - self._mean) / self._std, dtype=np.float32)[None]
+        return pixels_of(crop.image, self._mean, self._std)
 
 
 class ComingModel(FaceModel):

@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from fakelab.records import Image
+
 INPUT = "pixels"
 """What every network of pictures calls its input."""
 
@@ -20,6 +25,12 @@ def session_options(threads: int = 1) -> Any:
     # The arena keeps every peak for good: more memory, no gain at one picture a call.
     options.enable_cpu_mem_arena = False
     return options
+
+
+def pixels_of(image: Image, mean: NDArray[np.float32], std: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(1, 3, S, S) float32 of a picture (S, S, 3) uint8 RGB, scaled to 0..1; `mean` and `std` are (3, 1, 1)."""
+    planes = image.transpose(2, 0, 1).astype(np.float32) / 255.0
+    return np.ascontiguousarray((planes - mean) / std, dtype=np.float32)[None]
 
 
 def processors() -> int:

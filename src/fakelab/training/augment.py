@@ -89,6 +89,9 @@ def one_road(crop: Image, mask: Mask, rng: Rng) -> tuple[Image, Mask]:
     return circulate(crop, rng, LOWER), mask
 
 
+AUGMENTS: dict[str, Augment] = {"default": default, "founding": founding, "one_road": one_road, "photo": photo}
+
+
 def flip(crop: Image, mask: Mask, rng: Rng) -> tuple[Image, Mask]:
     """Mirrored left to right, half of the time."""
     if rng.random() < 0.5:
@@ -237,6 +240,3 @@ def _resize(crop: Image, size: int, *, enlarge: bool = False, rng: Rng | None = 
 
 def _resize_mask(mask: Mask, size: int) -> Mask:
     return np.asarray(cv2.resize(mask, (size, size), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
-
-
-AUGMENTS: dict[str, Augment] = {"default": default, "founding": founding, "one_road": one_road, "photo": photo}

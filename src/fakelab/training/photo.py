@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from fakelab.data.manifest import Row
 from fakelab.data.store import FaceStore
 from fakelab.errors import TrainingError
 from fakelab.models.card import COLOUR_ORDER, UNCALIBRATED, WEIGHTS, sha256_of, write_card
-from fakelab.models.session import processors
+from fakelab.models.session import pixels_of, processors
 from fakelab.models.tokens import ARCHITECTURE, BIAS, FILE, PART, VIEWS, WHOLE, WIDTH, TokenTower
 from fakelab.records import ModelCard
 from fakelab.training.networks import backbone
@@ -134,8 +135,7 @@ def _tower() -> Callable[[NDArray[np.uint8]], NDArray[np.float16]]:
     mean, std = (np.array(each, np.float32).reshape(3, 1, 1) for each in (row.mean, row.std))
 
     def token_of(view: NDArray[np.uint8]) -> NDArray[np.float16]:
-        pixels = (np.asarray(view).transpose(2, 0, 1).astype(np.float32) / 255 - mean) / std
-        found = tower.tokens(np.asarray(pixels[None], np.float32))
+        found = tower.tokens(pixels_of(view, mean, std))
         return np.stack([found[name] for name in NAMES]).astype(np.float16)
 
     return token_of
@@ -165,7 +165,7 @@ def fit_head(features: NDArray[Any], fake: NDArray[np.bool_], weights: Floats, r
 def weights_of(rows: Sequence[Row]) -> Floats:
     """(N,) Classes weigh alike, and inside a class a source or generator by the root of its number of pictures."""
     names = [("fake", generator_of(row)) if row.fake else ("real", row.source) for row in rows]
-    count = {name: names.count(name) for name in set(names)}
+    count = Counter(names)
     weights = np.array([1 / np.sqrt(count[name]) for name in names])
     for fake in (False, True):
         mine = np.array([row.fake is fake for row in rows])
