@@ -40,7 +40,10 @@ def blob(clone: Path, path: str) -> bytes | None:
 
 
 def cut(source: Path, target: Path, crop: str, span: str) -> None:
-    """Cuts by ffmpeg: `crop` is "width:height:x:y", `span` is "start:seconds"; either may be empty."""
+    """Cuts by ffmpeg: `crop` is "width:height:x:y", `span` is "start:seconds"; either may be empty.
+
+    A span alone is copied, packet by packet, into a container of its own kind, which `target` must be.
+    """
     command = ["ffmpeg", "-v", "error", "-y"]
     if span:
         start, seconds = span.split(":")
@@ -48,7 +51,7 @@ def cut(source: Path, target: Path, crop: str, span: str) -> None:
     command += ["-i", str(source)]
     if crop:
         command += ["-vf", f"crop={crop}"]
-    if target.suffix == ".mp4":
+    if target.suffix != ".png":
         command += ["-c:v", "libx264", "-crf", "12", "-an"] if crop else ["-c", "copy", "-an"]
     subprocess.run([*command, str(target)], check=True, stdin=subprocess.DEVNULL)
 
@@ -73,7 +76,8 @@ def collect(listed: Path, clones: Path, out: Path) -> tuple[int, list[str]]:
             whole = files / f"{row['id']}{Path(row['path']).suffix.lower()}"
             whole.write_bytes(data)
             if row["crop"] or row["span"]:
-                part = whole.with_name(f"{row['id']}-cut{'.png' if row['kind'] == 'photo' else '.mp4'}")
+                kind = ".png" if row["kind"] == "photo" else ".mp4" if row["crop"] else whole.suffix
+                part = whole.with_name(f"{row['id']}-cut{kind}")
                 cut(whole, part, row["crop"], row["span"])
                 whole.unlink()
                 whole = part

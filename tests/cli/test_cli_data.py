@@ -59,7 +59,6 @@ def test_from_a_folder_to_a_prepared_set(folder: Path, tmp_path: Path, capsys: p
 def test_faces_that_are_nearly_the_same_are_refused_with_the_list_and_can_be_kept_together(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("imagehash", reason="the extra 'train' is not installed")
     manifest, store = str(tmp_path / "m.csv"), str(tmp_path / "store")
     main(["data", "add", "folders", str(folder), "--out", manifest])
     assert main(["data", "split", manifest, "--near", "48"]) == 2

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import set_maker as make
 
-from fakelab.data.duplicates import NEAR_BITS, hash_crops, near_pairs, refuse_near, rows_of_crops
+from fakelab.data.duplicates import hash_crops, near_pairs, refuse_near, rows_of_crops
 from fakelab.data.manifest import Row
 from fakelab.data.store import FaceStore
 from fakelab.errors import DataError
-
-pytest.importorskip("imagehash", reason="the extra 'train' is not installed")
+from fakelab.faces.hashes import NEAR_BITS
 
 
 def pictures(count: int = 12, size: int = 96) -> Any:

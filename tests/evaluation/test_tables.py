@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fakelab.evaluation.tables import table, worst_case
+from fakelab.evaluation.tables import flattered, table, worst_case
 
 
 def result(label: str, p: float | None, level: str, forgery: str = "", number: int = 0) -> dict[str, Any]:
@@ -44,3 +44,29 @@ def test_worst_case_leaves_scored_files_alone() -> None:
     worst = worst_case(made())
     assert worst[:20] == made()[:20]
     assert worst[20]["p_fake"] == 0.0
+
+
+def test_files_that_the_model_learnt_from_are_named_and_the_auc_without_them_is_told() -> None:
+    results = [{**each, "path": f"{n:02}.mp4", "reasons": ["below_all"]} for n, each in enumerate(made())]
+    assert flattered(results) == ""
+    assert "flatter" not in table("t", results, rounds=50)
+    # Genuine files that score high, but for those that the model knows.
+    for n in range(5):
+        results[n]["p_fake"] = 0.99
+    for n in range(5, 10):
+        results[n]["reasons"] = ["below_all", "known_face"]
+    text = table("t", results, rounds=50)
+    assert "| AUC | 0.500" in text
+    assert (
+        "5 of these files show faces that the model learnt from: the numbers flatter. Without them the AUC is 0.000"
+        in text
+    )
+    assert "They are 05.mp4, 06.mp4, 07.mp4, 08.mp4, 09.mp4." in text
+
+
+def test_without_enough_strangers_there_is_no_second_number_and_long_lists_are_cut() -> None:
+    results = [{**each, "path": f"{n:02}.mp4", "reasons": ["known_face"]} for n, each in enumerate(made())]
+    told = flattered(results)
+    assert told.startswith("21 of these files show")
+    assert "Without" not in told
+    assert told.endswith("09.mp4 and 11 more.")

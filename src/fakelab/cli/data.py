@@ -285,8 +285,9 @@ def _clustered(rows: list[Row], folder: Path, distance: float, method: str, shee
 
 
 def _near(rows: list[Row], folder: Path, bits: int | None, sides: list[str]) -> Any:
-    from fakelab.data.duplicates import NEAR_BITS, hash_crops, near_pairs, rows_of_crops
+    from fakelab.data.duplicates import hash_crops, near_pairs, rows_of_crops
     from fakelab.data.store import open_store
+    from fakelab.faces.hashes import NEAR_BITS
 
     store = open_store(folder)
     row_of = rows_of_crops(rows, store)

@@ -133,10 +133,18 @@ def train(
         _make_twins(chosen, make_twins, upsamplers)
     trainer = Trainer(chosen, out, log=log)
     trainer.run()
-    from fakelab.training.ship import from_checkpoint, ship
+    from fakelab.training.ship import from_checkpoint, known_faces, ship
 
     trained, _ = from_checkpoint(out)
-    model = ship(trained, chosen, out / "model", name=out.resolve().name, manifest_sha256=trainer.store.sha256)
+    model = ship(
+        trained,
+        chosen,
+        out / "model",
+        name=out.resolve().name,
+        manifest_sha256=trainer.store.sha256,
+        # Of whole pictures nothing is told: analyses compare crops of faces.
+        known=known_faces(trainer.store) if chosen.task == "faces" else None,
+    )
     print(f"The run is in {safe(str(out))}. Use its model with: fakelab analyze --model {safe(str(model))} FILE")
     print("It is not calibrated, so it gives no level of evidence yet: fakelab evaluate, then fakelab calibrate.")
     return 0

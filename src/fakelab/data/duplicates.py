@@ -1,7 +1,4 @@
-"""Faces that are nearly the same picture on both sides of a split: by perceptual hash of the crops.
-
-The hash is `imagehash.phash` with 16 x 16 coefficients: 256 bits, of which two different pictures share about half.
-"""
+"""Faces that are nearly the same picture on both sides of a split: by perceptual hash of the crops."""
 
 from __future__ import annotations
 
@@ -14,14 +11,10 @@ from numpy.typing import NDArray
 
 from fakelab.data.manifest import Row
 from fakelab.data.store import FaceStore
-from fakelab.errors import DataError, EnvironmentBrokenError
+from fakelab.errors import DataError
+from fakelab.faces.hashes import BYTES, NEAR_BITS, bits_apart, face_hash
 
-HASH_SIDE = 16
-NEAR_BITS = 48
-"""Of 2.6 million pairs of different people's faces 10 are as near, most of them one person under two names. Copies that
-were compressed, halved or brightened all are, and 99 % of those shifted by 1.3 % of the side or enlarged by 3 %; a
-shift by 3 % is past it."""
-BLOCK = 1024
+BLOCK = 128
 
 Progress = Callable[[int, int], None]
 
@@ -36,17 +29,10 @@ class NearPair:
 
 
 def hash_crops(crops: NDArray[np.uint8], progress: Progress | None = None) -> NDArray[np.uint8]:
-    """(N, 32) packed bits of (N, S, S, 3) RGB crops. Raises EnvironmentBrokenError without `imagehash`."""
-    try:
-        import imagehash
-        from PIL import Image
-    except ImportError as error:
-        raise EnvironmentBrokenError(
-            "near duplicates cannot be looked for", str(error), "Install it with: pip install 'fakelab-verify[train]'"
-        ) from error
-    packed = np.zeros((len(crops), HASH_SIDE * HASH_SIDE // 8), np.uint8)
+    """(N, 32) packed bits of (N, S, S, 3) RGB crops."""
+    packed = np.zeros((len(crops), BYTES), np.uint8)
     for k, crop in enumerate(crops):
-        packed[k] = np.packbits(imagehash.phash(Image.fromarray(crop), hash_size=HASH_SIDE).hash.ravel())
+        packed[k] = face_hash(crop)
         if progress:
             progress(k + 1, len(crops))
     return packed
@@ -79,23 +65,23 @@ def near_pairs(
     """Pairs of rows on different sides whose nearest crops differ by at most `limit_bits`, nearest first.
 
     `side_of` says each row's side; rows of one side are not compared. Blocks of crops are compared with all: O(N^2)
-    bits, 4 s for 20,000 crops, and some tens of megabytes.
+    bits, some seconds and 100 MB for 20,000 crops.
     """
     usable = np.flatnonzero(row_of >= 0)
-    words = np.ascontiguousarray(hashes[usable]).view(np.uint64)
+    kept = hashes[usable]
     rows = row_of[usable]
     place = {name: k for k, name in enumerate(dict.fromkeys(side_of))}
     side = np.array([place[each] for each in side_of], dtype=np.int64)[rows]
     best: dict[tuple[int, int], int] = {}
-    for start in range(0, len(words), BLOCK):
+    for start in range(0, len(kept), BLOCK):
         block = slice(start, start + BLOCK)
-        bits = np.bitwise_count(words[block, None, :] ^ words[None, start:, :]).sum(axis=2, dtype=np.uint16)
+        bits = bits_apart(kept[block], kept[start:])
         near = (bits <= limit_bits) & (side[block, None] != side[None, start:])
         for i, j in zip(*np.nonzero(near), strict=True):
             a, b = sorted((int(rows[start + i]), int(rows[start + j])))
             best[a, b] = min(best.get((a, b), 999), int(bits[i, j]))
         if progress:
-            progress(min(start + BLOCK, len(words)), len(words))
+            progress(min(start + BLOCK, len(kept)), len(kept))
     return sorted((NearPair(a, b, bits) for (a, b), bits in best.items()), key=lambda p: (p.bits, p.first, p.second))
 
 

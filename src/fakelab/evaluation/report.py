@@ -36,7 +36,7 @@ from fakelab.evaluation.metrics import (
     with_interval,
 )
 from fakelab.evaluation.plots import Operating, intervals_svg, reliability_svg, roc_svg
-from fakelab.evaluation.tables import EVIDENCE, MIN_FILES, Result, arrays, worst_case
+from fakelab.evaluation.tables import EVIDENCE, MIN_FILES, Result, arrays, flattered, worst_case
 from fakelab.records import Level, ModelCard
 
 BY = ("forgery", "source")
@@ -73,6 +73,7 @@ def write_report(
     `notes` are printed at the top. Raises UsageError for hard predictions and for results that cannot be compared.
     """
     numbers: dict[str, Any] = {"title": title, "files": len(results)}
+    notes = [each for each in (*notes, flattered(results, rounds=rounds)) if each]
     sections = [
         _overall(results, rounds, notes, numbers),
         _lines(results, rounds, numbers),

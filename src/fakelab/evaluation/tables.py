@@ -27,6 +27,8 @@ from fakelab.records import Level
 Result = dict[str, Any]
 MIN_FILES = 5
 """Below this many files of a kind, an AUC is no measurement."""
+NAMED = 10
+"""Of files that are listed in a sentence, so many by name."""
 EVIDENCE = (Level.STRONG, Level.MODERATE)
 
 
@@ -42,6 +44,8 @@ def table(title: str, results: Sequence[Result], *, rounds: int = 2000) -> str:
     ]
     lines[-1] += f" ({100 * len(missing) / max(1, len(results)):.1f} %)"
     scored = [each for each in results if each["p_fake"] is not None]
+    if told := flattered(results):
+        lines += ["", told]
     if _enough(reals) and _enough(fakes):
         lines += ["", "| | value (95 % interval) |", "|---|---|"]
         lines.append(f"| AUC | {_auc(scored, rounds)} |")
@@ -71,6 +75,20 @@ def table(title: str, results: Sequence[Result], *, rounds: int = 2000) -> str:
     for source in sorted({each["source"] for each in results}):
         lines.append(_source_row(source, [each for each in results if each["source"] == source], rounds))
     return "\n".join(lines) + "\n"
+
+
+def flattered(results: Sequence[Result], *, rounds: int = 2000) -> str:
+    """What a reader must know of files whose faces the model learnt from (`known_face`); empty where there is none."""
+    known = [each for each in results if "known_face" in each.get("reasons", ())]
+    if not known:
+        return ""
+    text = f"{len(known)} of these files show faces that the model learnt from: the numbers flatter."
+    strangers = [each for each in results if each not in known and each["p_fake"] is not None]
+    if all(_enough([each for each in strangers if each["label"] == label]) for label in ("real", "fake")):
+        text += f" Without them the AUC is {_auc(strangers, rounds)}."
+    return f"{text} They are {', '.join(sorted(each['path'] for each in known)[:NAMED])}" + (
+        f" and {len(known) - NAMED} more." if len(known) > NAMED else "."
+    )
 
 
 def worst_case(results: Sequence[Result]) -> list[Result]:

@@ -66,9 +66,14 @@ DENSE_REGIONS: dict[str, tuple[tuple[int, ...], float]] = {
 """Region -> its mesh points and how often it is drawn. `face` is the hull that dlib's 68 points span."""
 
 
+DENSE_SHARE = 0.7
+"""How often a known mesh shapes the mask. The five points' rounder, larger shapes stay in for what no mesh follows."""
+
+
 def face_mask(size: int, points: Points, mesh: Points, rng: Rng) -> Mask:
-    """A random region's soft, deformed mask. Uses the mesh where it is known, else the five points."""
-    mask = _dense_mask(size, mesh, rng) if not np.isnan(mesh[0, 0]) else _five_point_mask(size, points, rng)
+    """A random region's soft, deformed mask: mostly by the mesh where it is known, else by the five points."""
+    dense = not np.isnan(mesh[0, 0]) and rng.random() < DENSE_SHARE
+    mask = _dense_mask(size, mesh, rng) if dense else _five_point_mask(size, points, rng)
     if rng.random() < 0.75:
         mask = _elastic(mask, rng, strength_px=rng.uniform(1.0, 0.035 * size), smooth_px=size * rng.uniform(0.12, 0.3))
     return _soften(mask, rng)
