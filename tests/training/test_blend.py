@@ -56,8 +56,29 @@ def test_the_mask_of_a_region_lies_where_the_mesh_says(
     region: str, height: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blend, "DENSE_REGIONS", {region: blend.DENSE_REGIONS[region]})
+    monkeypatch.setattr(blend, "DENSE_SHARE", 1.0)
     centres = [middle(face_mask(SIZE, POINTS, MESHES["mesh"], rng(seed))) for seed in range(12)]
     assert np.mean(centres, 0) == pytest.approx((0.5, height), abs=0.07)
+
+
+def test_a_known_mesh_shapes_most_masks_and_the_five_points_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    shaped: list[str] = []
+
+    def noted(name: str) -> Any:
+        def mask(size: int, *given: Any) -> Any:
+            shaped.append(name)
+            return np.ones((size, size), np.float32)
+
+        return mask
+
+    monkeypatch.setattr(blend, "_dense_mask", noted("mesh"))
+    monkeypatch.setattr(blend, "_five_point_mask", noted("points"))
+    for seed in range(200):
+        face_mask(SIZE, POINTS, MESHES["mesh"], rng(seed))
+    assert shaped.count("mesh") / 200 == pytest.approx(blend.DENSE_SHARE, abs=0.1)
+    shaped.clear()
+    face_mask(SIZE, POINTS, NO_MESH, rng(0))
+    assert shaped == ["points"]
 
 
 def test_the_five_point_mask_turns_with_the_face() -> None:
