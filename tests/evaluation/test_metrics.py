@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fakelab.errors import UsageError
+from fakelab.evaluation.isotonic import balanced
 from fakelab.evaluation.metrics import (
     accuracy,
     auc,
     average_precision,
     brier,
     ece,
+    ece_by_chance,
     eer,
     line_for_fpr,
     refuse_hard_predictions,
@@ -91,3 +95,41 @@ def test_hard_predictions_are_refused() -> None:
     with pytest.raises(UsageError, match="hard predictions"):
         refuse_hard_predictions(np.array([0.0, 1.0, 1.0]))
     refuse_hard_predictions(np.array([0.0, 1.0, 0.5]))
+
+
+def test_the_error_of_a_calibrated_model_is_what_chance_gives_and_that_of_another_is_more() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.02, 0.98, 150)
+    mean, most = ece_by_chance(p)
+    truths = [rng.random(150) < p for _ in range(200)]
+    found = [ece(p, truth) for truth in truths]
+    assert np.mean(found) == pytest.approx(mean, abs=0.01)
+    assert np.mean([each <= most for each in found]) == pytest.approx(0.95, abs=0.05)
+    assert 0.05 < mean < most
+    bold = np.where(p > 0.5, 0.97, 0.03)
+    assert ece(bold, truths[0]) > ece_by_chance(bold)[1]
+
+
+def test_the_more_files_the_less_chance_gives() -> None:
+    rng = np.random.default_rng(1)
+    few, many = (ece_by_chance(rng.uniform(0, 1, count))[0] for count in (60, 6000))
+    assert many < 0.02 < 0.08 < few
+
+
+def test_chance_counts_classes_as_the_error_does() -> None:
+    """Scores meant at even odds, one fake for four genuine files: the balanced error of such draws is chance, too."""
+    rng = np.random.default_rng(2)
+    p = rng.uniform(0.05, 0.95, 300)
+    odds = 0.25
+
+    def even(fake: Any) -> Any:
+        return balanced(np.ones(len(fake)), fake)
+
+    mean, _ = ece_by_chance(p, odds=odds, weigh=even)
+    share = odds * p / (odds * p + 1 - p)
+    found = []
+    for _ in range(100):
+        fake = rng.random(300) < share
+        found.append(ece(p, fake, weights=even(fake)))
+    assert np.mean(found) == pytest.approx(mean, abs=0.015)
+    assert np.isnan(ece_by_chance(np.zeros(5), weigh=even)[0]), "one class alone has no balance"

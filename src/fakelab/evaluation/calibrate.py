@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fakelab.data.manifest import replace_file
 from fakelab.errors import UsageError, unknown_name
 from fakelab.evaluation.isotonic import Curve, balanced, isotonic
-from fakelab.evaluation.metrics import Bin, ece, reliability
+from fakelab.evaluation.metrics import Bin, ece, ece_by_chance, reliability
 from fakelab.evaluation.plots import reliability_svg
 from fakelab.evaluation.run import read_results
 from fakelab.models.card import NEVER, read_card, write_card
@@ -74,6 +74,8 @@ class Calibrated:
     """On sources left out of fitting, both classes weighing the same; not a number where none could be left out."""
     ece_of: dict[str, float] = field(default_factory=dict)
     """The same by method, for those that were compared."""
+    ece_by_chance: tuple[float, float] = (float("nan"), float("nan"))
+    """What a perfectly calibrated model with these scores would show: the mean, and what 95 % of draws stay below."""
     reliability: tuple[Bin, ...] = ()
     with_copies: bool = False
     """Whether degraded copies stand beside the files; `reals` and `fakes` count files alone."""
@@ -148,7 +150,7 @@ def calibrate(results: list[dict[str, Any]], method: str = "auto") -> Calibrated
         )
     people = np.log(np.maximum([each["people"] for each in scored], 1))
     files = _Files(logits, people, fake, sources)
-    chosen, errors, bins = _choose(files, method)
+    chosen, errors, bins, chance = _choose(files, method)
     curve, strong, moderate, unsure = _fit(files, chosen)
     wrong_strong, wrong_moderate = (share * reals / (reals + gated) for share in _left_out(files, chosen))
     originals = [each for each in results if each["logit"] is not None and not each.get("copy")]
@@ -169,6 +171,7 @@ def calibrate(results: list[dict[str, Any]], method: str = "auto") -> Calibrated
         curve.knots,
         errors.get(chosen, float("nan")),
         errors,
+        chance,
         tuple(bins),
         with_copies=any(each.get("copy") for each in scored),
     )
@@ -193,9 +196,9 @@ def _curve(files: _Files, method: str) -> Curve:
     return line if method == "platt" else isotonic(files.logits, files.fake, weights, line)
 
 
-def _choose(files: _Files, method: str) -> tuple[str, dict[str, float], list[Bin]]:
-    """The method, each method's error on sources left out, and the reliability of the one that is chosen."""
-    errors, bins = {}, {}
+def _choose(files: _Files, method: str) -> tuple[str, dict[str, float], list[Bin], tuple[float, float]]:
+    """The method, each one's error on sources left out, the reliability of the one that is chosen, and its chance."""
+    errors, bins, chance = {}, {}, {}
     for each in METHODS[1:] if method == "auto" else (method,):
         p, fake = _stated_for_others(files, each)
         if not fake.any() or fake.all():
@@ -203,11 +206,13 @@ def _choose(files: _Files, method: str) -> tuple[str, dict[str, float], list[Bin
         weights = balanced(np.ones(len(p)), fake)
         errors[each] = ece(p, fake, weights=weights)
         bins[each] = reliability(p, fake, weights=weights)
+        odds = float(fake.sum() / (~fake).sum())
+        chance[each] = ece_by_chance(p, odds=odds, weigh=lambda drawn: balanced(np.ones(len(drawn)), drawn))
     chosen = method
     if method == "auto":
         better = errors.get("isotonic", np.inf) <= errors.get("platt", -np.inf) - LEAST_GAIN
         chosen = "isotonic" if better else "platt"
-    return chosen, errors, bins.get(chosen, [])
+    return chosen, errors, bins.get(chosen, []), chance.get(chosen, (float("nan"), float("nan")))
 
 
 def _stated_for_others(files: _Files, method: str) -> tuple[Floats, NDArray[np.bool_]]:
@@ -280,6 +285,8 @@ def calibrate_card(
             )
             replace_file(folder / f"reliability-{kind}.svg", (drawn + "\n").encode("utf-8"))
         compared = ", ".join(f"{name} {value:.3f}" for name, value in found.ece_of.items()) or "not measured"
+        if found.ece_of:
+            compared += " (by chance {:.3f}, 95 % below {:.3f})".format(*found.ece_by_chance)
         printed.append(
             f"{kind}: {'isotonic' if found.knots else 'platt'}, slope {found.slope:.3f}, offset {found.offset:+.3f},"
             f" ECE on sources left out: {compared}; {thresholds[kind]['error_rates']['all']}"
@@ -329,6 +336,7 @@ def _as_card(found: Calibrated) -> dict[str, Any]:
     own |= {"method": "isotonic" if found.knots else "platt"}
     if np.isfinite(found.ece):
         own["ece"] = round(found.ece, 4)
+        own["ece_by_chance"] = [round(each, 4) for each in found.ece_by_chance]
         own["ece_by_method"] = {name: round(value, 4) for name, value in found.ece_of.items()}
         own["reliability"] = [[round(b.stated, 4), round(b.came_true, 4), b.files] for b in found.reliability]
     return own | {"reals": found.reals, "real_sources": found.real_sources, "fakes": found.fakes}

@@ -29,6 +29,7 @@ from fakelab.evaluation.metrics import (
     brier,
     clopper_pearson,
     ece,
+    ece_by_chance,
     eer,
     refuse_hard_predictions,
     reliability,
@@ -129,6 +130,9 @@ def _overall(results: Sequence[Result], rounds: int, notes: Sequence[str], numbe
     worst = with_interval(auc, *arrays(worst_case(results)), rounds=rounds)
     rows = [(name, str(each), str(len(scored))) for name, each in found.items()]
     rows.insert(1, ("AUC, unscored files worst-case", str(worst), str(len(results))))
+    mean, most = ece_by_chance(p)
+    rows.append(("ECE that chance alone gives such scores, and its 95 % line", f"{mean:.3f}, {most:.3f}", str(len(p))))
+    numbers["ece_by_chance"] = {"mean": mean, "most": most}
     numbers["metrics"] = {name: asdict(each) for name, each in found.items()}
     numbers["metrics"]["AUC, unscored files worst-case"] = asdict(worst)
     return Section("Overall", (*notes, *words), (Table(("", "value (95 % interval)", "files"), tuple(rows)),))

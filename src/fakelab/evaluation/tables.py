@@ -17,6 +17,7 @@ from fakelab.evaluation.metrics import (
     average_precision,
     brier,
     ece,
+    ece_by_chance,
     eer,
     refuse_hard_predictions,
     tpr_at_fpr,
@@ -57,6 +58,8 @@ def table(title: str, results: Sequence[Result], *, rounds: int = 2000) -> str:
         lines.append(f"| EER | {eer(p, fake):.3f} |")
         lines.append(f"| TPR at 1 % / 5 % FPR | {tpr_at_fpr(p, fake, 0.01):.2f} / {tpr_at_fpr(p, fake, 0.05):.2f} |")
         lines.append(f"| ECE / Brier | {ece(p, fake):.3f} / {brier(p, fake):.3f} |")
+        mean, most = ece_by_chance(p)
+        lines.append(f"| ECE that chance alone gives, and its 95 % line | {mean:.3f}, {most:.3f} |")
     lines += ["", "| level | real | fake |", "|---|---|---|"]
     for level in Level:
         counts = [sum(each["level"] == level for each in part) for part in (reals, fakes)]
