@@ -56,14 +56,22 @@ def cut(source: Path, target: Path, crop: str, span: str) -> None:
     subprocess.run([*command, str(target)], check=True, stdin=subprocess.DEVNULL)
 
 
-def collect(listed: Path, clones: Path, out: Path) -> tuple[int, list[str]]:
-    """How many files were written, and a line for each that was not."""
+def collect(
+    listed: Path, clones: Path, out: Path, *, split: str = "", source: str = "", into: str = ""
+) -> tuple[int, list[str]]:
+    """How many files were written, and a line for each that was not.
+
+    `split` takes rows of that split alone. `source` names one source for all rows, whose groups then begin with their
+    own source, and `into` one split: as sets that training weighs as one.
+    """
     files = out / "files"
     rows: list[dict[str, Any]] = []
     missing: list[str] = []
     files.mkdir(parents=True, exist_ok=True)
     with listed.open(newline="", encoding="utf-8") as file:
         for number, row in enumerate(csv.DictReader(file), start=2):
+            if split and row["split"] != split:
+                continue
             where = f"line {number}: {row['repository']} {row['path']}"
             clone = clone_of(clones, row["repository"])
             data = None if clone is None else blob(clone, row["path"])
@@ -81,6 +89,10 @@ def collect(listed: Path, clones: Path, out: Path) -> tuple[int, list[str]]:
                 cut(whole, part, row["crop"], row["span"])
                 whole.unlink()
                 whole = part
+            if source:
+                row |= {"group": f"{row['source']}:{row['group']}", "source": source}
+            if into:
+                row["split"] = into
             more = (("family", row["family"]),) if "family" in row else ()
             rows.append({"path": f"files/{whole.name}", **{name: row[name] for name in KEPT}, "more": more})
     by_id = {Path(row["path"]).stem.removesuffix("-cut"): row["path"] for row in rows}
@@ -96,8 +108,13 @@ def main() -> int:
     parser.add_argument("list", type=Path)
     parser.add_argument("--clones", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--split", default="", help="only rows of this split")
+    parser.add_argument("--source", default="", help="one name for all sources; groups keep theirs")
+    parser.add_argument("--into", default="", help="the split that all rows get")
     given = parser.parse_args()
-    count, missing = collect(given.list, given.clones, given.out)
+    count, missing = collect(
+        given.list, given.clones, given.out, split=given.split, source=given.source, into=given.into
+    )
     for line in missing:
         print(line, file=sys.stderr)
     print(f"{count} files and manifest.csv in {given.out}; {len(missing)} left out")

@@ -170,7 +170,7 @@ def test_train_has_a_flag_for_every_choice_but_the_tables() -> None:
     flags = set(inspect.signature(train_verb.train).parameters)
     choices = {each.name for each in fields(TrainConfig)} - {"kinds", "sources"}
     assert choices <= flags
-    assert flags - choices == {"out", "config", "manifest", "mesh", "make_twins", "upsamplers"}
+    assert flags - choices == {"out", "config", "manifest", "mesh", "make_twins", "upsamplers", "twin_faces"}
 
 
 def test_train_names_the_defaults_that_hold() -> None:

@@ -81,6 +81,16 @@ def test_the_main_person_is_the_one_who_fills_the_picture_and_all_gives_everybod
     assert min(sides.values()) < 0.8 * near
 
 
+def test_small_faces_are_left_out_where_asked_and_said_to_be_small(files: Path, tmp_path: Path) -> None:
+    prepare(files, tmp_path / "all", choices=SMALL, workers=1)
+    sides = open_store(tmp_path / "all").side_px
+    limit = float(np.sort(sides)[-1])
+    report = prepare(files, tmp_path / "large", choices=replace(SMALL, min_face_px=limit), workers=1)
+    assert open_store(tmp_path / "large").side_px.tolist() == sides[sides >= limit].tolist()
+    assert 0 < report.crops < len(sides)
+    assert f"no face is {limit:g} px wide" in {why for _, why in report.skipped}
+
+
 def test_rows_that_gave_nothing_are_listed_with_the_reason(files: Path, tmp_path: Path) -> None:
     report = prepare(files, tmp_path / "s", choices=SMALL, workers=1)
     with (tmp_path / "s" / "skipped.csv").open(newline="", encoding="utf-8") as file:

@@ -64,6 +64,17 @@ def test_files_come_out_of_clones_with_a_manifest_that_names_originals(
     assert (fake.fake, real.fake, fake.original) == (True, False, "files/two.jpg")
 
 
+def test_rows_of_one_split_are_taken_as_one_source_for_training(
+    collect_list: Any, tmp_path: Path, clones: Path
+) -> None:
+    path = listed(tmp_path, clones)
+    assert collect_list.collect(path, clones, tmp_path / "none", split="train") == (0, [])
+    count, missing = collect_list.collect(path, clones, tmp_path / "out", split="val", source="clips", into="train")
+    assert (count, missing) == (2, [])
+    rows = read_manifest(tmp_path / "out" / "manifest.csv").rows
+    assert {(row.source, row.group, row.split) for row in rows} == {("clips", "s:g", "train")}
+
+
 def test_a_family_travels_into_the_manifest(collect_list: Any, tmp_path: Path, clones: Path) -> None:
     path = listed(tmp_path, clones)
     lines = path.read_text().splitlines()

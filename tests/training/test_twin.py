@@ -15,7 +15,7 @@ from fakelab.data.store import FaceStore
 from fakelab.errors import TrainingError
 from fakelab.training import twin
 from fakelab.training.pairs import PairSource
-from fakelab.training.twin import TwinMaker, make_twins
+from fakelab.training.twin import TwinMaker, make_twins, rows_for_twins
 
 SIZE = 48
 ENCODER, DECODER = "taef2_encoder.pth", "taef2_decoder.pth"
@@ -188,3 +188,15 @@ def test_pairs_are_made_from_the_twins_that_are_finished(store: FaceStore, tmp_p
         make_twins(store, ROWS, Maker(1), tmp_path, batch=4)  # type: ignore[arg-type]
     pairs = PairSource(store, tmp_path, "train", {"twin_whole": 1.0}, {}, "default", 0)
     assert pairs.twin_at == {5: 0, 3: 1, 20: 2, 7: 3}
+
+
+def test_twins_are_made_of_clear_genuine_faces_and_of_each_source_of_at_most_so_many() -> None:
+    rows = [*lab.people("train", 10, source="a"), *lab.people("train", 3, source="b", fakes=1)]
+    store = lab.make_store(rows, lab.numbered(len(rows), SIZE))
+    every = rows_for_twins(store, None, seed=3)
+    assert sorted(every.tolist()) == np.flatnonzero(~store.fake).tolist()
+    assert len(every) == 13 < len(rows)
+    few = rows_for_twins(store, 4, seed=3)
+    assert {name: int((store.source[few] == name).sum()) for name in "ab"} == {"a": 4, "b": 3}
+    assert few.tolist() == [row for row in every.tolist() if row in set(few.tolist())], "of the same order"
+    assert rows_for_twins(store, 4, seed=4).tolist() != few.tolist()

@@ -191,6 +191,10 @@ def prepare_set(
     margin: Annotated[
         float, typer.Option("--margin", metavar="FACTOR", help="Side of the crop / longer side of the face's box.")
     ] = 0.93,
+    min_face: Annotated[
+        float,
+        typer.Option("--min-face", metavar="PX", help="Leave out faces smaller than this in the source."),
+    ] = 0,
     finder: Annotated[str, typer.Option("--finder", metavar="NAME", help="Face finder: yunet or dlib.")] = "yunet",
     mesh: Annotated[Path | None, _flag("--mesh", "FILE", "face_landmark.tflite, for finer masks in training.")] = None,
     trusted: Annotated[
@@ -205,7 +209,7 @@ def prepare_set(
     """
     from fakelab.data.prepare import Choices, prepare
 
-    choices = Choices(region, people, bursts, frames, every_s, size, margin, finder, mesh)
+    choices = Choices(region, people, bursts, frames, every_s, size, margin, finder, mesh, min_face_px=min_face)
     with bar("Preparing") as progress:
         report = prepare(
             manifest,

@@ -38,6 +38,9 @@ def train(
         int,
         flag("--upsamplers", "N", "Train N small up-samplers first, which make twins, too: half of them beside TAEF2."),
     ] = 0,
+    twin_faces: Annotated[
+        int | None, flag("--twin-faces", "N", "Twins of at most so many faces of each source. [default: all]")
+    ] = None,
     store: Annotated[str | None, flag("--store", "FOLDER", "Folder of the face store.")] = None,
     twins: Annotated[str | None, flag("--twins", "FOLDER", "Folder of the twins; without it no twin is drawn.")] = None,
     task: Annotated[
@@ -122,6 +125,10 @@ def train(
     if manifest is None and mesh is not None:
         raise UsageError("--mesh has no use here", "it is used while a store is built", "Give --manifest FILE as well.")
     wants_twins = make_twins is not None or upsamplers > 0
+    if twin_faces is not None and not wants_twins:
+        raise UsageError(
+            "--twin-faces has no use here", "no twins are made", "Give --make-twins or --upsamplers as well."
+        )
     if wants_twins and not chosen.twins:
         raise UsageError("the twins have no place", "they are to be made, without --twins", "Give --twins FOLDER.")
     if manifest is not None or wants_twins:
@@ -130,7 +137,7 @@ def train(
     if manifest is not None:
         _build_store(manifest, Path(chosen.store), mesh)
     if wants_twins:
-        _make_twins(chosen, make_twins, upsamplers)
+        _make_twins(chosen, make_twins, upsamplers, twin_faces)
     trainer = Trainer(chosen, out, log=log)
     trainer.run()
     from fakelab.training.ship import from_checkpoint, known_faces, ship
@@ -178,17 +185,13 @@ def _build_store(manifest: Path, folder: Path, mesh: Path | None) -> None:
     log(f"face store: {len(made.crops)} faces in {folder}")
 
 
-def _make_twins(config: TrainConfig, maker_folder: Path | None, upsamplers: int) -> None:
-    import numpy as np
-
+def _make_twins(config: TrainConfig, maker_folder: Path | None, upsamplers: int, most: int | None) -> None:
     from fakelab.data.store import open_store
     from fakelab.training import upsample
-    from fakelab.training.twin import Maker, TwinMaker, make_twins, one_of
+    from fakelab.training.twin import Maker, TwinMaker, make_twins, one_of, rows_for_twins
 
     store, target = open_store(Path(config.store)), Path(config.twins)
-    usable = np.flatnonzero(store.good() & ~store.fake)
-    # Shuffled once, so that a run cut short has twins of every source.
-    rows = np.random.default_rng(config.seed).permutation(usable)
+    rows = rows_for_twins(store, most, config.seed)
     makers: list[Maker] = [] if maker_folder is None else [TwinMaker(maker_folder)]
     shares = [1.0] * len(makers)
     if upsamplers:

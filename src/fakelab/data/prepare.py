@@ -70,6 +70,8 @@ class Choices:
     """face_landmark.tflite, for dense points."""
     cuts: int = VIEW_CUTS
     """Of region view: parts at full size of each picture, beside the whole."""
+    min_face_px: float = 0.0
+    """Of region face: what shows less of the source picture than a square of this side is left out."""
 
     @property
     def spec(self) -> CropSpec:
@@ -186,6 +188,8 @@ def _plan(table: Manifest, choices: Choices, writer: str) -> dict[str, Any]:
     if choices.cuts == VIEW_CUTS:
         # What was prepared before there was a choice stays valid.
         del told["cuts"]
+    if not choices.min_face_px:
+        del told["min_face_px"]
     return told | {"files_sha256": files.hexdigest(), "rows": len(table.rows)}
 
 
@@ -288,13 +292,16 @@ def _start_worker(choices: Choices, trusted: bool) -> None:
 
 def _prepare_row(row: Row) -> tuple[list[FoundCrop], str]:
     """The crops of one file, or none and why."""
+    choices = _tools["choices"]
     try:
-        crops = _crops_of(row, _tools["choices"])
+        crops = _crops_of(row, choices)
     except FakeLabError as error:
         return [], error.why or error.what
     except OSError as error:
         return [], str(error)
-    return crops, "" if crops else "no face was found"
+    large = [each for each in crops if choices.region != "face" or each.side_px >= choices.min_face_px]
+    why = f"no face is {choices.min_face_px:g} px wide" if crops else "no face was found"
+    return large, "" if large else why
 
 
 def _crops_of(row: Row, choices: Choices) -> list[FoundCrop]:

@@ -131,6 +131,18 @@ def one_of(makers: Sequence[Maker], shares: Sequence[float]) -> Maker:
     return make
 
 
+def rows_for_twins(store: FaceStore, most: int | None, seed: int) -> NDArray[np.int64]:
+    """The clear genuine faces that twins are made of, shuffled; of each source at most `most`."""
+    # Shuffled once, so that a run cut short has twins of every source.
+    rows = np.random.default_rng(seed).permutation(np.flatnonzero(store.good() & ~store.fake))
+    if most is None:
+        return rows
+    kept = np.zeros(len(rows), bool)
+    for name in np.unique(store.source[rows]):
+        kept[np.flatnonzero(store.source[rows] == name)[:most]] = True
+    return rows[kept]
+
+
 def make_twins(
     store: FaceStore,
     rows: NDArray[np.int64],
