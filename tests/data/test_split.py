@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakelab.data.manifest import SPLITS, Row, find_leaks
-from fakelab.data.split import fold_rows, split_rows, units_of
+from fakelab.data.split import fold_rows, refuse_apart, split_rows, tied_by, units_of
 from fakelab.errors import DataError
 
 few = st.sampled_from(["", "a", "b", "c", "d", "e"])
@@ -143,3 +143,36 @@ def test_a_kept_leak_is_refused_with_its_rows() -> None:
     rows = [make.row("t.mp4", group="ann", split="test"), make.row("u.mp4", group="ann", split="train")]
     with pytest.raises(DataError, match=r"row 3 \(u.mp4\) is in train; row 2 \(t.mp4\) is in test.*without --keep"):
         split_rows(rows, keep=True)
+
+
+def families(*names: str) -> list[Row]:
+    return [make.row(f"/d/{k}.png", group=f"g{k}").with_column("family", name) for k, name in enumerate(names)]
+
+
+def test_what_shares_a_column_stays_together_and_what_has_none_is_free() -> None:
+    rows = families("gan", "", "gan", "flux", "", "flux", "", "", "gan", "")
+    tied = tied_by(rows, "family")
+    assert sorted(tied) == [(0, 2), (0, 8), (3, 5)]
+    split = split_rows(rows, (0.5, 0.25, 0.25), seed=1, tied=tied)
+    for name in ("gan", "flux"):
+        assert len({row.split for row in split if row.get("family") == name}) == 1
+    refuse_apart(split, tied, "family")
+    assert len({row.split for row in split}) == 3
+
+
+def test_a_column_that_is_on_two_sides_is_listed() -> None:
+    rows = [
+        dataclasses.replace(row, split=split)
+        for row, split in zip(families("a", "a", "b"), ("train", "test", "val"), strict=True)
+    ]
+    with pytest.raises(DataError, match=r"'family' is the same on two sides: rows 2 \(train\) and 3 \(test\)"):
+        refuse_apart(rows, tied_by(rows, "family"), "family")
+    rows = [dataclasses.replace(rows[0], split=""), *rows[:2]]
+    with pytest.raises(DataError, match="rows 3"):
+        refuse_apart(rows, tied_by(rows, "family"), "family")
+
+
+def test_a_column_that_nobody_has_is_refused() -> None:
+    with pytest.raises(DataError, match="no row has a column 'familiy'"):
+        tied_by(families("a"), "familiy")
+    assert tied_by([make.row("/d/1.png", licence="MIT"), make.row("/d/2.png", licence="MIT")], "licence") == [(0, 1)]

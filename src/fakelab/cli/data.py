@@ -121,6 +121,10 @@ def split_set(
     folds: Annotated[
         int | None, _flag("--folds", "K", "Write a column 'fold', 0 to K-1, and leave the splits.")
     ] = None,
+    together: Annotated[
+        list[str] | None,
+        _flag("--together", "COLUMN", "Keep files that share this column's value together; may repeat."),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Change nothing: look for leaks in what is there.")] = False,
     store: Annotated[Path | None, _flag("--store", "FOLDER", "Face store of this manifest, for the next two.")] = None,
     near: Annotated[
@@ -142,18 +146,21 @@ def split_set(
     """Write train, val and test into a manifest: no person, original, copy or cluster of faces on two sides."""
     from fakelab.data.duplicates import refuse_near
     from fakelab.data.manifest import read_manifest, refuse_leaks, write_manifest
-    from fakelab.data.split import fold_rows, split_rows
+    from fakelab.data.split import fold_rows, refuse_apart, split_rows, tied_by
 
     if (near is not None or join_near or cluster) and store is None:
         raise UsageError("faces cannot be compared", "no face store was named", "Prepare one, and give --store FOLDER.")
     rows: list[Row] = list(read_manifest(manifest).rows)
     if cluster and store is not None and not check:
         rows = _clustered(rows, store, distance, method, sheet)
-    tied = []
+    bound = {column: tied_by(rows, column) for column in together or ()}
+    tied = [pair for pairs in bound.values() for pair in pairs]
     if join_near and store is not None:
-        tied = [(p.first, p.second) for p in _near(rows, store, near, [str(n) for n in range(len(rows))])]
+        tied += [(p.first, p.second) for p in _near(rows, store, near, [str(n) for n in range(len(rows))])]
     if check:
         refuse_leaks(rows, str(manifest))
+        for column, pairs in bound.items():
+            refuse_apart(rows, pairs, column)
     elif folds is not None:
         rows = fold_rows(rows, folds, seed, tied=tied)
     else:

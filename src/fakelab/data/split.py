@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fakelab.data.manifest import SPLITS, Row, ties
+from fakelab.data.manifest import COLUMNS, SPLITS, Row, ties
 from fakelab.data.ties import components
 from fakelab.errors import DataError
 
@@ -67,12 +67,48 @@ def fold_rows(rows: Sequence[Row], folds: int, seed: int = 0, *, tied: Iterable[
     return [row.with_column("fold", chosen[number]) for number, row in enumerate(rows)]
 
 
+def tied_by(rows: Sequence[Row], column: str) -> list[Pair]:
+    """Pairs that hold rows together whose `column` says the same; rows in which it is empty stay free.
+
+    Raises DataError where no row has the column.
+    """
+    first_of: dict[str, int] = {}
+    tied = []
+    for number, row in enumerate(rows):
+        value = str(getattr(row, column, "")) if column in COLUMNS else row.get(column)
+        if value and first_of.setdefault(value, number) != number:
+            tied.append((first_of[value], number))
+    if not first_of:
+        raise DataError(f"no row has a column '{column}'", "", "Name a column of the manifest.")
+    return tied
+
+
+def refuse_apart(rows: Sequence[Row], tied: Iterable[Pair], column: str) -> None:
+    """Nothing, or a DataError that lists rows in two splits that `tied` holds together. No split is no side."""
+    apart = []
+    for unit in _joined(len(rows), tied):
+        placed = [number for number in unit if rows[number].split]
+        apart += [(placed[0], each) for each in placed if rows[each].split != rows[placed[0]].split]
+    if apart:
+        lines = "; ".join(f"rows {a + 2} ({rows[a].split}) and {b + 2} ({rows[b].split})" for a, b in apart[:10])
+        rest = f"; and {len(apart) - 10} more" if len(apart) > 10 else ""
+        raise DataError(f"'{column}' is the same on two sides", lines + rest, "Split anew with --together.")
+
+
 def units_of(rows: Sequence[Row], tied: Iterable[Pair] = ()) -> list[list[int]]:
     """Positions of rows that must stay in one split, one list for each unit, in the order of their first rows."""
     keys: list[list[object]] = [[(kind, key) for kind, key, _ in ties(row)] for row in rows]
     for number, (a, b) in enumerate(tied):
         keys[a].append(("tied", number))
         keys[b].append(("tied", number))
+    return components(keys)
+
+
+def _joined(count: int, tied: Iterable[Pair]) -> list[list[int]]:
+    keys: list[list[object]] = [[] for _ in range(count)]
+    for number, (a, b) in enumerate(tied):
+        keys[a].append(number)
+        keys[b].append(number)
     return components(keys)
 
 
