@@ -6,6 +6,9 @@ CLONES holds clones (OWNER/NAME or OWNER+NAME, bare or not) of i-Shreyansh/DeepF
 training video), mattans/AgeProgression (UTKFace) and warm-ice0x00/face-recognition-training (LFW). Of DFDC, originals
 of 120 px and more and one forgery of each; of UTKFace, adults; of LFW, one picture of each person. Clips that stand in
 public test sets are left out. The terms of each set hold: research alone.
+
+With `--apart N`, N more pictures of UTKFace of each sex, age group and ethnicity (as its labels have them) go into
+apart.csv, to measure false alarms by group: `fakelab evaluate faces/apart.csv --by sex --by age --by ethnicity`.
 """
 
 from __future__ import annotations
@@ -35,6 +38,10 @@ Taken = Callable[[Path], Row]
 """Where a crop was written -> its row of the manifest."""
 LEAST_PX = 120
 ADULT = range(18, 91)
+SEXES = ("male", "female")
+ETHNICITIES = ("White", "Black", "Asian", "Indian", "other")
+"""UTKFace's own words for the second and third number of a file's name."""
+AGES = {"18 to 34": range(18, 35), "35 to 54": range(35, 55), "55 to 90": range(55, 91)}
 
 
 def blobs(clone: Path, folder: str) -> dict[str, str]:
@@ -104,12 +111,53 @@ def others(paths: list[str], source: str, rng: random.Random, count: int) -> lis
     return [(path, partial(crop, group=f"{source}-{who}")) for who, path in list(taken.items())[:count]]
 
 
+def labels_of(path: str) -> dict[str, str] | None:
+    """Sex, age group and ethnicity that the name of a UTKFace picture states, or None for children and other names."""
+    parts = Path(path).stem.split("_")
+    if not path.endswith(".jpg") or len(parts) < 4 or not all(each.isdigit() for each in parts[:3]):
+        return None
+    age, sex, ethnicity = (int(each) for each in parts[:3])
+    group = next((name for name, ages in AGES.items() if age in ages), None)
+    if group is None or sex >= len(SEXES) or ethnicity >= len(ETHNICITIES):
+        return None
+    return {"sex": SEXES[sex], "age": group, "ethnicity": ETHNICITIES[ethnicity]}
+
+
+def apart(paths: list[str], rng: random.Random, each: int) -> list[tuple[str, Taken]]:
+    """Up to `each` pictures of every sex, age group and ethnicity."""
+    cells: dict[tuple[str, ...], list[tuple[str, Taken]]] = {}
+    for path in rng.sample(paths, len(paths)):
+        labels = labels_of(path)
+        if labels is None:
+            continue
+        more = tuple(labels.items())
+        row = partial(Row, label="real", source="utkface", group=Path(path).stem, split="test", more=more)
+        cells.setdefault(tuple(labels.values()), []).append((path, row))
+    return [taken for cell in sorted(cells) for taken in cells[cell][:each]]
+
+
+def write(clone: Path, objects: dict[str, str], wanted: list[tuple[str, Taken]], folder: Path) -> list[Row]:
+    """The rows of those crops that were there, each written to `folder`."""
+    there = [(path, row) for path, row in wanted if path in objects]
+    places = [folder / Path(path).name for path, _ in there]
+    found = written(clone, [(objects[path], place) for (path, _), place in zip(there, places, strict=True)])
+    return [row(place) for (_, row), place, ok in zip(there, places, found, strict=True) if ok]
+
+
 def main() -> int:
     """Collects what the command line names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--clones", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    for name, count in (("real", 6600), ("fake", 3000), ("val", 400), ("utkface", 1300), ("lfw", 1100), ("seed", 5)):
+    for name, count in (
+        ("real", 6600),
+        ("fake", 3000),
+        ("val", 400),
+        ("utkface", 1300),
+        ("lfw", 1100),
+        ("seed", 5),
+        ("apart", 0),
+    ):
         parser.add_argument(f"--{name}", type=int, default=count)
     given = parser.parse_args()
     rng, rows = random.Random(given.seed), []
@@ -123,12 +171,14 @@ def main() -> int:
             wanted = dfdc(clone, rng, given.real, given.fake, given.val)
         else:
             wanted = others(sorted(objects), source, rng, getattr(given, source))
-        there = [(path, row) for path, row in wanted if path in objects]
-        places = [given.out / "files" / source / Path(path).name for path, _ in there]
-        pairs = [(objects[path], place) for (path, _), place in zip(there, places, strict=True)]
-        found = list(written(clone, pairs))
-        rows += [row(place) for (_, row), place, ok in zip(there, places, found, strict=True) if ok]
-        print(f"{source}: {sum(found)} crops")
+        mine = write(clone, objects, wanted, given.out / "files" / source)
+        rows += mine
+        print(f"{source}: {len(mine)} crops")
+        if source == "utkface" and given.apart:
+            rest = sorted(objects.keys() - {path for path, _ in wanted})
+            beside = write(clone, objects, apart(rest, random.Random(given.seed), given.apart), given.out / "apart")
+            write_manifest(beside, given.out / "apart.csv")
+            print(f"utkface: {len(beside)} more in {given.out / 'apart.csv'}")
     write_manifest(rows, given.out / "manifest.csv")
     return 0 if rows else 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from clone_maker import commit
 
-from fakelab.data.manifest import read_for_training
+from fakelab.data.manifest import read_for_training, read_manifest
 
 
 @pytest.fixture
@@ -55,3 +56,33 @@ def test_originals_with_their_forgeries_adults_and_one_picture_a_person_are_take
 def test_no_clone_at_all_is_a_failure(collect_faces: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["collect_faces", "--clones", str(tmp_path), "--out", str(tmp_path)])
     assert collect_faces.main() == 1
+
+
+def test_other_pictures_of_each_group_are_kept_apart_for_false_alarms(
+    collect_faces: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clones, out = tmp_path / "clones", tmp_path / "out"
+    names = [
+        f"{age}_{sex}_{ethnicity}_2017{n}"
+        for age in (20, 60)
+        for sex in (0, 1)
+        for ethnicity in (1, 3)
+        for n in range(4)
+    ]
+    names += ["12_0_1_2017", "40_1_2", "33_5_1_2017", "61_1_20170110"]
+    repository(clones / "mattans+AgeProgression", {f"data/UTKFace/{n}.jpg": n for n in names})
+    told = ["--clones", str(clones), "--out", str(out), "--utkface", "8", "--apart", "2"]
+    monkeypatch.setattr("sys.argv", ["collect_faces", *told])
+    assert collect_faces.main() == 0
+    trained = {row.path.name for row in read_manifest(out / "manifest.csv").rows}
+    rows = read_manifest(out / "apart.csv").rows
+    assert len(trained) == 8
+    assert not trained & {row.path.name for row in rows}
+    assert {(row.label, row.source, row.split) for row in rows} == {("real", "utkface", "test")}
+    cells = Counter((row.get("sex"), row.get("age"), row.get("ethnicity")) for row in rows)
+    assert max(cells.values()) == 2
+    assert {sex for sex, _, _ in cells} == {"male", "female"}
+    assert {age for _, age, _ in cells} == {"18 to 34", "55 to 90"}
+    assert {ethnicity for _, _, ethnicity in cells} == {"Black", "Indian"}
+    for row in rows:
+        assert row.path.name.startswith("20_" if row.get("age") == "18 to 34" else "60_")
