@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fakelab.data.manifest import Row, write_manifest
+from fakelab.data.manifest import SPLITS, Row, write_manifest
 
 KEPT = ("label", "source", "group", "forgery", "original", "split", "licence")
 """Columns of the list that the manifest has, too; a list's column "family" travels along where it has one."""
@@ -108,9 +108,9 @@ def main() -> int:
     parser.add_argument("list", type=Path)
     parser.add_argument("--clones", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--split", default="", help="only rows of this split")
+    parser.add_argument("--split", default="", choices=("", *SPLITS), help="only rows of this split")
     parser.add_argument("--source", default="", help="one name for all sources; groups keep theirs")
-    parser.add_argument("--into", default="", help="the split that all rows get")
+    parser.add_argument("--into", default="", choices=("", *SPLITS), help="the split that all rows get")
     given = parser.parse_args()
     count, missing = collect(
         given.list, given.clones, given.out, split=given.split, source=given.source, into=given.into

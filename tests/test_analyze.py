@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import shutil
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ import pytest
 import fakelab
 from fakelab import analyze
 from fakelab.errors import DamagedMediaError, NotFoundError, UnknownNameError, UnsupportedMediaError, UsageError
-from fakelab.faces.hashes import face_hash
-from fakelab.models.card import KNOWN, WEIGHTS, load_card, sha256_of, write_card
 from fakelab.records import Analysis, Image, Kind, Level
 from fakelab.settings import read_settings
 from media_maker import make_sound, make_video
@@ -112,38 +109,6 @@ def test_a_photo_is_one_frame(tmp_path: Path) -> None:
     assert analysis.findings[0].detector == "face_photo"
     assert analysis.findings[0].frames_sampled == 1
     assert analysis.findings[0].people[0].faces[0].time_s == 0.0
-
-
-def model_that_learnt_from(face: Image, folder: Path) -> Path:
-    """The tiny model with one face that it is said to have learnt from."""
-    shutil.copytree(WEIGHTS / "tiny", folder)
-    np.save(folder / KNOWN, face_hash(face)[None])
-    card = load_card("tiny")
-    files = {**card.files, KNOWN: sha256_of(folder / KNOWN)}
-    write_card(dataclasses.replace(card, files=files), folder)
-    return folder
-
-
-def test_a_face_that_the_model_learnt_from_is_told_and_changes_no_verdict(tmp_path: Path) -> None:
-    photo = save(tmp_path / "photo.png", portrait())
-    plain = analyze(photo, model="tiny").findings[0]
-    face = plain.people[0].faces[0].crop
-    assert face is not None
-    found = analyze(photo, model=str(model_that_learnt_from(face, tmp_path / "knowing"))).findings[0]
-    assert [each.code for each in found.reasons] == [*(each.code for each in plain.reasons), "known_face"]
-    assert (found.level, found.p_fake, found.measured["known_face_bits"]) == (plain.level, plain.p_fake, 0.0)
-    compressed = tmp_path / "copy.jpg"
-    cv2.imwrite(str(compressed), portrait()[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 50])
-    again = analyze(compressed, model=str(tmp_path / "knowing")).findings[0]
-    assert again.reasons[-1].code == "known_face", "a copy of what it learnt from is known, too"
-
-
-def test_a_stranger_is_not_taken_for_a_face_that_the_model_learnt_from(tmp_path: Path) -> None:
-    photo = save(tmp_path / "photo.png", portrait())
-    folder = model_that_learnt_from(np.ascontiguousarray(portrait()[::-1]), tmp_path / "knowing")
-    finding = analyze(photo, model=str(folder)).findings[0]
-    assert "known_face" not in [each.code for each in finding.reasons]
-    assert "known_face_bits" not in finding.measured
 
 
 def test_two_people_are_kept_apart(tmp_path: Path) -> None:

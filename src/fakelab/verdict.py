@@ -47,8 +47,6 @@ REASONS: dict[str, str] = {
     "above_moderate": "The score is above the line for moderate evidence, below that for strong.",
     "above_highest": "The score is above the line for moderate evidence, the highest that this model gives.",
     "below_all": "No face scored above the lines for evidence.",
-    "known_face": "A face here is nearly the same picture as one that the model learnt from ({measured:.0f} of 256 "
-    "bits differ): a model knows such files better than others, and for a test of it this file does not count.",
     "unreadable": "The file could not be read: {detail}",
     "declared_generated": "A valid, trusted signature vouches for this: {detail}",
     "declared_composite": "A valid, trusted signature vouches for this: {detail}",

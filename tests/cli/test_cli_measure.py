@@ -14,6 +14,7 @@ import pytest
 import sound_maker as sound
 from fakelab import analyze
 from fakelab.cli import main
+from fakelab.data.duplicates import face_hash
 from fakelab.models.card import WEIGHTS, read_card
 from media_maker import make_video
 
@@ -204,6 +205,43 @@ def test_files_that_a_model_was_trained_on_are_told(
     assert "These numbers flatter" in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
     assert main([*words, "--split", "test"]) == 0
     assert "flatter" not in capsys.readouterr().err
+
+
+def known_face(picture: Path, target: Path) -> Path:
+    """The hash of a picture's face, as a run leaves those of what it was trained on."""
+    crop = analyze(picture, model="tiny").findings[0].people[0].faces[0].crop
+    assert crop is not None
+    np.save(target, face_hash(crop)[None])
+    return target
+
+
+def test_files_that_show_faces_of_training_are_told_whatever_their_name_and_compression(
+    listed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = known_face(tmp_path / "a.jpg", tmp_path / "known.npy")
+    out = tmp_path / "results.jsonl"
+    assert main(["evaluate", str(listed), "--out", str(out), "--model", "tiny", "--known", str(known)]) == 0
+    bits = [json.loads(line)["known_bits"] for line in out.read_text(encoding="utf-8").splitlines()]
+    assert bits[0] == 0
+    assert 0 <= bits[1] <= 48, "the brighter copy"
+    assert bits[2] is None, "what cannot be read has no face"
+    assert "2 of these files show faces that the model was trained on" in capsys.readouterr().out
+    stranger = np.asarray(data.astronaut())[::-1, :, ::-1]
+    other = tmp_path / "other.npy"
+    np.save(other, face_hash(np.ascontiguousarray(stranger))[None])
+    main(["evaluate", str(listed), "--out", str(tmp_path / "b.jsonl"), "--model", "tiny", "--known", str(other)])
+    assert "trained on" not in capsys.readouterr().out
+
+
+def test_results_with_and_without_known_faces_are_not_mixed(
+    listed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known, out = known_face(tmp_path / "a.jpg", tmp_path / "known.npy"), str(tmp_path / "results.jsonl")
+    assert main(["evaluate", str(listed), "--out", out, "--model", "tiny"]) == 0
+    assert main(["evaluate", str(listed), "--out", out, "--model", "tiny", "--known", str(known)]) == 2
+    assert "made without --known" in capsys.readouterr().err
+    assert main(["evaluate", str(listed), "--out", out, "--model", "tiny", "--known", str(listed)]) == 2
+    assert "holds no known faces" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,8 @@ def test_train_without_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         (["--out", "run"], "Give --store FOLDER."),
         (["--out", "run", "--store", "nowhere", "--mesh", "file"], "--mesh has no use here"),
         (["--out", "run", "--store", "nowhere", "--make-twins", "folder"], "Give --twins FOLDER."),
+        (["--out", "run", "--store", "nowhere", "--twin-faces", "5"], "--twin-faces has no use here"),
+        (["--out", "run", "--store", "nowhere", "--twin-faces", "0"], "Give --twin-faces 1 or more."),
         (["--out", "run", "--store", "nowhere"], "nowhere holds no face store"),
         (["--out", "run", "--config", "nowhere.toml"], "nowhere.toml cannot be read"),
     ],

@@ -9,11 +9,23 @@ import numpy as np
 import pytest
 import set_maker as make
 
-from fakelab.data.duplicates import hash_crops, near_pairs, refuse_near, rows_of_crops
+from fakelab.data.duplicates import (
+    BITS,
+    BYTES,
+    NEAR_BITS,
+    bits_apart,
+    face_hash,
+    hash_crops,
+    near_pairs,
+    read_known,
+    refuse_near,
+    rows_of_crops,
+    write_known,
+)
 from fakelab.data.manifest import Row
 from fakelab.data.store import FaceStore
 from fakelab.errors import DataError
-from fakelab.faces.hashes import NEAR_BITS
+from portrait_maker import face_crop
 
 
 def pictures(count: int = 12, size: int = 96) -> Any:
@@ -93,3 +105,51 @@ def test_the_crops_of_a_store_are_matched_by_path(tmp_path: Path) -> None:
         rows_of_crops([make.row("/q")], store)
     with pytest.raises(DataError, match="of an old version"):
         rows_of_crops(rows, store_of(None))
+
+
+# -- the hash ------------------------------------------------------------------------------------------------------
+
+
+def test_a_hash_is_256_bits_of_which_half_are_set() -> None:
+    found = face_hash(face_crop(224, 0))
+    assert (found.shape, found.dtype) == ((BYTES,), np.uint8)
+    assert abs(int(np.unpackbits(found).sum()) - BITS // 2) <= 1, "a bit says whether it is above the median"
+
+
+def test_a_copy_is_near_and_another_picture_is_not() -> None:
+    crop = face_crop(224, 0)
+    half = cv2.resize(crop, (112, 112), interpolation=cv2.INTER_AREA)
+    bright = np.clip(crop.astype(np.float32) * 1.1 + 8, 0, 255).astype(np.uint8)
+    mine = face_hash(crop)[None]
+    for copy in (recompressed(crop), half, cv2.resize(half, (40, 40)), bright):
+        assert bits_apart(mine, face_hash(copy)[None])[0, 0] <= NEAR_BITS
+    others = hash_crops(pictures(30))
+    apart = bits_apart(others, others)[np.triu_indices(30, 1)]
+    assert apart.min() > NEAR_BITS
+    assert apart.mean() == pytest.approx(BITS / 2, abs=6)
+
+
+def test_distances_count_bits_between_every_pair() -> None:
+    hashes = np.zeros((3, BYTES), np.uint8)
+    hashes[1, 0], hashes[2, 31] = 0b101, 255
+    assert bits_apart(hashes, hashes).tolist() == [[0, 2, 8], [2, 0, 10], [8, 10, 0]]
+    assert bits_apart(hashes[:1], np.full((1, BYTES), 255, np.uint8))[0, 0] == BITS
+
+
+def test_what_was_trained_on_is_kept_as_hashes_each_once(tmp_path: Path) -> None:
+    store = dataclasses.replace(store_of(list("abcd")), crops=pictures(4)[[0, 0, 1, 2]])
+    assert write_known(store, np.array([0, 1, 2]), tmp_path / "one.npy") == 2
+    assert write_known(store, np.array([3]), tmp_path / "two.npy") == 1
+    both = read_known([tmp_path / "one.npy", tmp_path / "two.npy"])
+    assert both.shape == (3, BYTES)
+    assert bits_apart(hash_crops(pictures(4)), both).min(axis=1).tolist()[:3] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("held", [np.zeros((2, 3), np.uint8), np.zeros((0, BYTES), np.uint8), np.zeros((2, BYTES))])
+def test_a_file_of_anything_else_is_no_known_faces(held: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "known.npy", held)
+    with pytest.raises(DataError, match="holds no known faces"):
+        read_known([tmp_path / "known.npy"])
+    (tmp_path / "known.npy").write_text("words")
+    with pytest.raises(DataError, match="holds no known faces"):
+        read_known([tmp_path / "known.npy"])

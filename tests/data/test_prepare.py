@@ -88,7 +88,18 @@ def test_small_faces_are_left_out_where_asked_and_said_to_be_small(files: Path, 
     report = prepare(files, tmp_path / "large", choices=replace(SMALL, min_face_px=limit), workers=1)
     assert open_store(tmp_path / "large").side_px.tolist() == sides[sides >= limit].tolist()
     assert 0 < report.crops < len(sides)
-    assert f"no face is {limit:g} px wide" in {why for _, why in report.skipped}
+    assert f"no crop shows {limit:g} px of the source" in {why for _, why in report.skipped}
+
+
+@pytest.mark.parametrize("choices", [replace(SMALL, min_face_px=-1), replace(SMALL, min_face_px=float("nan"))])
+def test_a_least_size_that_is_no_length_is_refused(choices: Choices, files: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="it is no length"):
+        prepare(files, tmp_path / "s", choices=choices, workers=1)
+
+
+def test_where_no_face_is_looked_for_there_is_no_least_size_of_one(files: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="region 'frame' looks for no face"):
+        prepare(files, tmp_path / "s", choices=replace(SMALL, min_face_px=20, region="frame"), workers=1)
 
 
 def test_rows_that_gave_nothing_are_listed_with_the_reason(files: Path, tmp_path: Path) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fakelab.errors import UsageError
-from fakelab.evaluation.isotonic import balanced
 from fakelab.evaluation.metrics import (
     accuracy,
     auc,
@@ -116,20 +113,20 @@ def test_the_more_files_the_less_chance_gives() -> None:
     assert many < 0.02 < 0.08 < few
 
 
-def test_chance_counts_classes_as_the_error_does() -> None:
-    """Scores meant at even odds, one fake for four genuine files: the balanced error of such draws is chance, too."""
+def test_with_few_fakes_chance_is_what_calibrated_scores_give_and_shifted_scores_give_more() -> None:
+    """Scores that are right at even odds, one fake for four genuine files, both classes weighing the same."""
     rng = np.random.default_rng(2)
-    p = rng.uniform(0.05, 0.95, 300)
-    odds = 0.25
-
-    def even(fake: Any) -> Any:
-        return balanced(np.ones(len(fake)), fake)
-
-    mean, _ = ece_by_chance(p, odds=odds, weigh=even)
-    share = odds * p / (odds * p + 1 - p)
-    found = []
-    for _ in range(100):
-        fake = rng.random(300) < share
-        found.append(ece(p, fake, weights=even(fake)))
-    assert np.mean(found) == pytest.approx(mean, abs=0.015)
-    assert np.isnan(ece_by_chance(np.zeros(5), weigh=even)[0]), "one class alone has no balance"
+    fake = np.arange(400) < 80
+    truths, lows = [], []
+    for _ in range(60):
+        # Two normal distributions of evidence, a distance d apart, have log-odds d * x at even odds.
+        evidence = 1.5 * rng.normal(np.where(fake, 0.75, -0.75))
+        for found, shift in ((truths, 0.0), (lows, -1.5)):
+            p = 1 / (1 + np.exp(-(evidence + shift)))
+            chance = ece_by_chance(p, odds=0.25, rounds=100)
+            found.append((ece(p, fake, weights=np.where(fake, 4.0, 1.0)), *chance))
+    error, mean, most = np.array(truths).T
+    assert error.mean() == pytest.approx(mean.mean(), abs=0.015)
+    assert (error <= most).mean() > 0.85
+    error, _, most = np.array(lows).T
+    assert (error > most).all(), "scores that are all too low are no chance"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Container
 from typing import Any
+
+import pytest
 
 from fakelab.evaluation.tables import flattered, table, worst_case
 
@@ -46,27 +50,37 @@ def test_worst_case_leaves_scored_files_alone() -> None:
     assert worst[20]["p_fake"] == 0.0
 
 
-def test_files_that_the_model_learnt_from_are_named_and_the_auc_without_them_is_told() -> None:
-    results = [{**each, "path": f"{n:02}.mp4", "reasons": ["below_all"]} for n, each in enumerate(made())]
-    assert flattered(results) == ""
-    assert "flatter" not in table("t", results, rounds=50)
+def numbered(known: Container[int]) -> list[dict[str, Any]]:
+    return [
+        {**each, "path": f"/home/ann/{n:02}.mp4", "known_bits": 20 if n in known else 90}
+        for n, each in enumerate(made())
+    ]
+
+
+def test_files_that_the_model_was_trained_on_are_named_and_the_auc_without_them_is_told() -> None:
+    assert flattered(made()) == flattered(numbered([])) == ""
+    assert "flatter" not in table("t", numbered([]), rounds=50)
+    results = numbered(range(5, 10))
     # Genuine files that score high, but for those that the model knows.
     for n in range(5):
         results[n]["p_fake"] = 0.99
-    for n in range(5, 10):
-        results[n]["reasons"] = ["below_all", "known_face"]
     text = table("t", results, rounds=50)
     assert "| AUC | 0.500" in text
-    assert (
-        "5 of these files show faces that the model learnt from: the numbers flatter. Without them the AUC is 0.000"
-        in text
-    )
-    assert "They are 05.mp4, 06.mp4, 07.mp4, 08.mp4, 09.mp4." in text
+    assert "5 of these files show faces that the model was trained on: the numbers flatter." in text
+    assert "Without them the AUC is 0.000" in text
+    assert "They are 05.mp4, 06.mp4, 07.mp4, 08.mp4, 09.mp4." in text, "names, no folders"
 
 
 def test_without_enough_strangers_there_is_no_second_number_and_long_lists_are_cut() -> None:
-    results = [{**each, "path": f"{n:02}.mp4", "reasons": ["known_face"]} for n, each in enumerate(made())]
-    told = flattered(results)
+    told = flattered(numbered(range(21)))
     assert told.startswith("21 of these files show")
     assert "Without" not in told
     assert told.endswith("09.mp4 and 11 more.")
+
+
+def test_the_calibration_error_weighs_classes_alike_and_stands_beside_chance() -> None:
+    text = table("t", made(), rounds=50)
+    row = next(line for line in text.splitlines() if line.startswith("| ECE, classes weighing alike"))
+    error, mean, most = (float(each) for each in re.findall(r"\d\.\d+", row))
+    assert error == pytest.approx(0.145, abs=0.01), "genuine files score .10 to .19, fakes .80 to .89: too careful"
+    assert 0.05 < mean < most, "which 20 files cannot show"

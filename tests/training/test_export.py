@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -24,17 +23,16 @@ import onnxruntime as ort
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
-from fakelab.errors import ModelError, TrainingError
-from fakelab.faces.hashes import face_hash, nearest_bits
+from fakelab.errors import TrainingError
 from fakelab.media.views import VIEWS_VERSION
-from fakelab.models.card import KNOWN, load_card, model_file, read_card
+from fakelab.models.card import load_card, model_file, read_card
 from fakelab.models.onnx_file import FLOAT, initializers
 from fakelab.models.runtime import load_model, open_session
 from fakelab.records import Crop
 from fakelab.training.export import QUANTISED, shorten, write_onnx, write_tower, write_tuning
 from fakelab.training.loop import TrainConfig, read_config
 from fakelab.training.networks import CLIP, FaceNet, _shipped_tower, clip_tower_state, make_network, tuned_state
-from fakelab.training.ship import from_checkpoint, known_faces, ship
+from fakelab.training.ship import from_checkpoint, ship
 
 
 def normal(crops: Any, mean: Any, std: Any) -> Any:
@@ -111,32 +109,6 @@ def test_the_card_of_a_fresh_run_reaches_no_level_of_evidence(shipped: Path) -> 
         assert card.thresholds[kind]["moderate"] > 1
         assert card.thresholds[kind]["strong"] > 1
     assert any("ot calibrated" in each for each in card.weak_spots)
-
-
-def test_what_it_learnt_from_goes_with_a_model_and_is_checked_like_its_weights(tiny: FaceNet, tmp_path: Path) -> None:
-    known = np.arange(96, dtype=np.uint8).reshape(3, 32)
-    config = TrainConfig(network="tiny", head="hidden", dropout=0.5)
-    folder = ship(tiny, config, tmp_path, name="mine", manifest_sha256="abc", known=known)
-    assert np.array_equal(load_model(str(folder)).known, known)
-    np.save(folder / KNOWN, known + 1)
-    with pytest.raises(ModelError, match=r"known.npy is"):
-        load_model(str(folder))
-
-
-def test_a_model_that_does_not_say_what_it_learnt_from_knows_nothing(shipped: Path) -> None:
-    assert load_model(str(shipped)).known is None
-
-
-def test_known_faces_are_those_that_train_or_choose_each_once() -> None:
-    crops = np.stack([portrait_maker.face_crop(64, seed) for seed in (0, 0, 1, 2, 3)])
-    store = SimpleNamespace(
-        crops=crops,
-        split=np.array(["train", "train", "val", "test", "train"]),
-        score=np.array([0.9, 0.9, 0.9, 0.9, 0.0]),
-    )
-    known = known_faces(store)
-    assert known.shape == (2, 32)
-    assert nearest_bits(np.stack([face_hash(each) for each in crops[[0, 2]]]), known).tolist() == [0, 0]
 
 
 def test_a_network_of_whole_pictures_says_so_on_its_card(tiny: FaceNet, tmp_path: Path) -> None:

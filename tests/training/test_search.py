@@ -24,6 +24,7 @@ for name in ("timm", "matplotlib", "sklearn", "onnxscript"):
 from PIL import Image as PillowImage
 
 from fakelab.cli import main
+from fakelab.data.duplicates import read_known
 from fakelab.errors import TrainingError, UnknownNameError
 from fakelab.training import loop
 from fakelab.training.loop import Trainer, read_config
@@ -457,6 +458,8 @@ def test_the_verb_searches_and_train_takes_what_is_best(
     folder = out / "trials" / f"{int(best['trial']):03d}"
     assert f"fakelab train --config {out / 'best.toml'} --out {folder}" in printed
     assert main(["train", "--config", str(out / "best.toml"), "--out", str(folder)]) == 0
+    assert len(read_known([folder / "known.npy"])) > 0, "what it was trained on, beside the model and not in it"
+    assert not (folder / "model" / "known.npy").exists()
     assert "resumed at step 2\n" in capsys.readouterr().err, "nothing is trained again"
     assert (folder / "model" / "card.json").is_file()
 

@@ -159,8 +159,9 @@ def split_set(
         tied += [(p.first, p.second) for p in _near(rows, store, near, [str(n) for n in range(len(rows))])]
     if check:
         refuse_leaks(rows, str(manifest))
+        sides = [row.get("fold") if folds is not None else row.split for row in rows]
         for column, pairs in bound.items():
-            refuse_apart(rows, pairs, column)
+            refuse_apart(sides, pairs, column)
     elif folds is not None:
         rows = fold_rows(rows, folds, seed, tied=tied)
     else:
@@ -200,7 +201,7 @@ def prepare_set(
     ] = 0.93,
     min_face: Annotated[
         float,
-        typer.Option("--min-face", metavar="PX", help="Leave out faces smaller than this in the source."),
+        typer.Option("--min-face", metavar="PX", help="Leave out crops that show less than this of the source."),
     ] = 0,
     finder: Annotated[str, typer.Option("--finder", metavar="NAME", help="Face finder: yunet or dlib.")] = "yunet",
     mesh: Annotated[Path | None, _flag("--mesh", "FILE", "face_landmark.tflite, for finer masks in training.")] = None,
@@ -296,9 +297,8 @@ def _clustered(rows: list[Row], folder: Path, distance: float, method: str, shee
 
 
 def _near(rows: list[Row], folder: Path, bits: int | None, sides: list[str]) -> Any:
-    from fakelab.data.duplicates import hash_crops, near_pairs, rows_of_crops
+    from fakelab.data.duplicates import NEAR_BITS, hash_crops, near_pairs, rows_of_crops
     from fakelab.data.store import open_store
-    from fakelab.faces.hashes import NEAR_BITS
 
     store = open_store(folder)
     row_of = rows_of_crops(rows, store)

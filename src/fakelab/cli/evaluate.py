@@ -53,6 +53,14 @@ def evaluate(
             "--detector", metavar="NAME", help="What is measured: faces, voice or picture.  [default: a file's first]"
         ),
     ] = None,
+    known: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--known",
+            metavar="FILE",
+            help="known.npy of a run: files that show faces it was trained on are counted and told; may repeat.",
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", metavar="N", help="So many files at a time.", min=1)] = 1,
     title: Annotated[str, typer.Option("--title", metavar="TEXT", help="Heading of the table.")] = "",
 ) -> int:
@@ -62,6 +70,7 @@ def evaluate(
     forgery and source (or the columns of --by) with intervals over files, and every file that failed. A LIST in which
     a person or an original is on both sides of a split is refused.
     """
+    from fakelab.data.duplicates import read_known
     from fakelab.errors import UsageError
     from fakelab.evaluation.report import BY, write_report
     from fakelab.evaluation.run import DETECTORS, read_list, read_results, run
@@ -78,6 +87,8 @@ def evaluate(
     rows = read_list(files, split)
     _refuse_unknown_columns(by or (), rows)
     # Read before the work of hours is done.
+    if known:
+        read_known(known)
     others = read_results(compare) if compare else None
     chosen = read_settings(model=model, voice_model=voice_model, picture_model=picture_model)
     used = {"voice": chosen.voice_model, "picture": chosen.picture_model}
@@ -98,6 +109,7 @@ def evaluate(
             finder=finder,
             detector=detector,
             generated=True if detector == "picture" else None,
+            known=tuple(str(path.resolve()) for path in known or ()),
         )
     title = title or safe(files.stem) + (f", {split}" if split else "")
     print(table(title, results))

@@ -125,6 +125,8 @@ def train(
     if manifest is None and mesh is not None:
         raise UsageError("--mesh has no use here", "it is used while a store is built", "Give --manifest FILE as well.")
     wants_twins = make_twins is not None or upsamplers > 0
+    if twin_faces is not None and twin_faces < 1:
+        raise UsageError(f"{twin_faces} faces have no twins", "", "Give --twin-faces 1 or more.")
     if twin_faces is not None and not wants_twins:
         raise UsageError(
             "--twin-faces has no use here", "no twins are made", "Give --make-twins or --upsamplers as well."
@@ -140,18 +142,13 @@ def train(
         _make_twins(chosen, make_twins, upsamplers, twin_faces)
     trainer = Trainer(chosen, out, log=log)
     trainer.run()
-    from fakelab.training.ship import from_checkpoint, known_faces, ship
+    from fakelab.data.duplicates import write_known
+    from fakelab.training.ship import from_checkpoint, ship
 
     trained, _ = from_checkpoint(out)
-    model = ship(
-        trained,
-        chosen,
-        out / "model",
-        name=out.resolve().name,
-        manifest_sha256=trainer.store.sha256,
-        # Of whole pictures nothing is told: analyses compare crops of faces.
-        known=known_faces(trainer.store) if chosen.task == "faces" else None,
-    )
+    model = ship(trained, chosen, out / "model", name=out.resolve().name, manifest_sha256=trainer.store.sha256)
+    # Beside the model, not in it: blurred likenesses of the faces can be made from these hashes.
+    write_known(trainer.store, trainer.train_pairs.rows, out / "known.npy")
     print(f"The run is in {safe(str(out))}. Use its model with: fakelab analyze --model {safe(str(model))} FILE")
     print("It is not calibrated, so it gives no level of evidence yet: fakelab evaluate, then fakelab calibrate.")
     return 0

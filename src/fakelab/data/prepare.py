@@ -176,6 +176,12 @@ def _check(choices: Choices) -> None:
             "",
             "Give a size of 16 px or more, and a margin between .2 and 5.",
         )
+    if not choices.min_face_px >= 0 or (choices.min_face_px and choices.region != "face"):
+        raise DataError(
+            f"faces under {choices.min_face_px:g} px cannot be left out",
+            "it is no length" if choices.region == "face" else f"region '{choices.region}' looks for no face",
+            "Give pixels, 0 or more, and region 'face'.",
+        )
 
 
 def _plan(table: Manifest, choices: Choices, writer: str) -> dict[str, Any]:
@@ -299,8 +305,8 @@ def _prepare_row(row: Row) -> tuple[list[FoundCrop], str]:
         return [], error.why or error.what
     except OSError as error:
         return [], str(error)
-    large = [each for each in crops if choices.region != "face" or each.side_px >= choices.min_face_px]
-    why = f"no face is {choices.min_face_px:g} px wide" if crops else "no face was found"
+    large = [each for each in crops if each.side_px >= choices.min_face_px]
+    why = f"no crop shows {choices.min_face_px:g} px of the source" if crops else "no face was found"
     return large, "" if large else why
 
 

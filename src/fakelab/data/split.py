@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fakelab.data.manifest import COLUMNS, SPLITS, Row, ties
 from fakelab.data.ties import components
-from fakelab.errors import DataError
+from fakelab.errors import DataError, unknown_name
 
 Pair = tuple[int, int]
 
@@ -70,27 +70,31 @@ def fold_rows(rows: Sequence[Row], folds: int, seed: int = 0, *, tied: Iterable[
 def tied_by(rows: Sequence[Row], column: str) -> list[Pair]:
     """Pairs that hold rows together whose `column` says the same; rows in which it is empty stay free.
 
-    Raises DataError where no row has the column.
+    Raises UnknownNameError for a column that the rows lack, DataError for one that is empty in all of them.
     """
+    texts = [name for name in COLUMNS if name not in ("path", "tight")]
+    columns = [*texts, *sorted({name for row in rows for name, _ in row.more})]
+    if column not in columns:
+        raise unknown_name("column", column, columns)
     first_of: dict[str, int] = {}
     tied = []
     for number, row in enumerate(rows):
-        value = str(getattr(row, column, "")) if column in COLUMNS else row.get(column)
+        value = str(getattr(row, column)) if column in texts else row.get(column)
         if value and first_of.setdefault(value, number) != number:
             tied.append((first_of[value], number))
     if not first_of:
-        raise DataError(f"no row has a column '{column}'", "", "Name a column of the manifest.")
+        raise DataError(f"the column '{column}' holds nothing together", "it is empty in every row", "Fill it in.")
     return tied
 
 
-def refuse_apart(rows: Sequence[Row], tied: Iterable[Pair], column: str) -> None:
-    """Nothing, or a DataError that lists rows in two splits that `tied` holds together. No split is no side."""
+def refuse_apart(sides: Sequence[str], tied: Iterable[Pair], column: str) -> None:
+    """Nothing, or a DataError that lists rows on two sides that `tied` holds together; an empty side is none."""
     apart = []
-    for unit in _joined(len(rows), tied):
-        placed = [number for number in unit if rows[number].split]
-        apart += [(placed[0], each) for each in placed if rows[each].split != rows[placed[0]].split]
+    for unit in _joined(len(sides), tied):
+        placed = [number for number in unit if sides[number]]
+        apart += [(placed[0], each) for each in placed if sides[each] != sides[placed[0]]]
     if apart:
-        lines = "; ".join(f"rows {a + 2} ({rows[a].split}) and {b + 2} ({rows[b].split})" for a, b in apart[:10])
+        lines = "; ".join(f"rows {a + 2} ({sides[a]}) and {b + 2} ({sides[b]})" for a, b in apart[:10])
         rest = f"; and {len(apart) - 10} more" if len(apart) > 10 else ""
         raise DataError(f"'{column}' is the same on two sides", lines + rest, "Split anew with --together.")
 
@@ -131,7 +135,7 @@ def _kept(rows: Sequence[Row], unit: list[int]) -> int | None:
         raise DataError(
             "the splits that are there cannot be kept",
             "; ".join(f"row {n + 2} ({rows[n].path.name}) is in {rows[n].split}" for n in examples)
-            + ", and both belong to one person or original",
+            + ", and both belong together: one person, original, or value of a column",
             "Mend these rows, or split anew without --keep.",
         )
     return SPLITS.index(found[0]) if found else None

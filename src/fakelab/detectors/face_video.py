@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.detectors import stability
-from fakelab.faces.hashes import NEAR_BITS, face_hash, nearest_bits
 from fakelab.faces.scan import find_and_crop
 from fakelab.faces.track import track_people
 from fakelab.media import Density, Media, bits_per_pixel
@@ -36,7 +35,6 @@ from fakelab.verdict import (
     judge_person,
     log_odds,
     p_fake,
-    reason,
     rules_of,
     shown_lines,
     sigmoid,
@@ -48,8 +46,6 @@ FULL_CROPS = 256
 THUMBNAIL_PX = 96
 FACES_SHOWN = 6
 """Per person, the most suspicious faces keep crop and heat map for the report."""
-FACES_COMPARED = 24
-"""Faces of a file, at most, that are compared with those the model learnt from: about a millisecond each."""
 LOOKS_FOR = "Faces that were swapped, reenacted, lip-synced or generated, in the picture alone."
 
 
@@ -132,11 +128,6 @@ def judge(
                 for each in people
             )
     suspicious = next((each.suspicious for each in people if each.person == decided_by), ())
-    known = nearest_known(scored, model)
-    if known is not None and known <= NEAR_BITS:
-        measured["known_face_bits"] = float(known)
-        # A remark: the model's answer stays what it is.
-        reasons = (*reasons, reason("known_face", known, NEAR_BITS))
     return Finding(
         detector=f"face_{kind.value}",
         looks_for=LOOKS_FOR,
@@ -154,18 +145,6 @@ def judge(
         error_rate=stated_rate(card.thresholds, kind, level),
         measured=measured | shown_lines(rules),
     )
-
-
-def nearest_known(scored: Sequence[ScoredFace], model: FaceModel) -> int | None:
-    """In how many of 256 bits the file's faces differ from the nearest one that the model learnt from, or None.
-
-    None where the model does not say, or no crop is at hand in full. Of many faces some, spread over the file.
-    """
-    crops = [each.full.image for each in scored if each.full is not None]
-    if model.known is None or not crops:
-        return None
-    chosen = sorted({round(at) for at in np.linspace(0, len(crops) - 1, FACES_COMPARED)})
-    return int(nearest_bits(np.stack([face_hash(crops[at]) for at in chosen]), model.known).min())
 
 
 def _stability(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fakelab.data.manifest import replace_file
 from fakelab.errors import UsageError, unknown_name
 from fakelab.evaluation.isotonic import Curve, balanced, isotonic
+from fakelab.evaluation.known import strangers
 from fakelab.evaluation.metrics import Bin, ece, ece_by_chance, reliability
 from fakelab.evaluation.plots import reliability_svg
 from fakelab.evaluation.run import read_results
@@ -134,8 +135,9 @@ def calibrate(results: list[dict[str, Any]], method: str = "auto") -> Calibrated
     from any level of evidence (a GIF, a face too small) move neither the calibration nor the lines, which are for files
     that are judged by them; among the genuine files that a rate counts they are no alarm. Results with a true `copy`
     are degraded copies of other files: they move calibration, lines and rates as files do, and count as no further
-    file, since a copy says little that its file does not.
+    file, since a copy says little that its file does not. Files whose faces the model was trained on are left out.
     """
+    results = strangers(results)
     scored = [each for each in results if each["logit"] is not None]
     genuine = {each["source"] for each in scored if each["label"] == "real"}
     gated = sum(each["label"] == "real" and is_gated(each) for each in scored)
@@ -206,8 +208,7 @@ def _choose(files: _Files, method: str) -> tuple[str, dict[str, float], list[Bin
         weights = balanced(np.ones(len(p)), fake)
         errors[each] = ece(p, fake, weights=weights)
         bins[each] = reliability(p, fake, weights=weights)
-        odds = float(fake.sum() / (~fake).sum())
-        chance[each] = ece_by_chance(p, odds=odds, weigh=lambda drawn: balanced(np.ones(len(drawn)), drawn))
+        chance[each] = ece_by_chance(p, odds=float(fake.sum() / (~fake).sum()))
     chosen = method
     if method == "auto":
         better = errors.get("isotonic", np.inf) <= errors.get("platt", -np.inf) - LEAST_GAIN

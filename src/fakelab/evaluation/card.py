@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.errors import UsageError
+from fakelab.evaluation.known import is_known, strangers
 from fakelab.evaluation.metrics import auc, eer, refuse_hard_predictions, roc, tpr_at_fpr, with_interval
 from fakelab.evaluation.run import read_list, read_results
 from fakelab.evaluation.tables import EVIDENCE, MIN_FILES, Result, arrays, worst_case
@@ -58,12 +59,14 @@ def measured(results: Sequence[Result], thresholds: Mapping[str, Mapping[str, An
     """A set's row of the card: counts, video AUC with its 95 % interval, EER, what reached evidence, per forgery.
 
     The levels are left out where they were given by other lines than the card's `thresholds`. Raises UsageError for
-    hard predictions.
+    hard predictions. Files whose faces the model was trained on are left out, and counted.
     """
+    known, results = sum(map(is_known, results)), strangers(results)
     reals = [each for each in results if each["label"] == "real"]
     fakes = [each for each in results if each["label"] == "fake"]
     scored = [each for each in results if each["p_fake"] is not None]
     row: dict[str, Any] = {"real": len(reals), "fake": len(fakes), "not_analysable": len(results) - len(scored)}
+    row |= {"known_left_out": known} if known else {}
     if min(len(reals), len(fakes)) >= MIN_FILES:
         p, fake, groups = arrays(scored)
         refuse_hard_predictions(p)

@@ -149,34 +149,23 @@ def ece(
     return float(sum(abs(each.stated - each.came_true) * each.share for each in reliability(p, fake, bins, weights)))
 
 
-Weighing = Callable[[NDArray[np.bool_]], NDArray[np.float64]]
-"""Which files are fakes -> the weight of each."""
-
-
 def ece_by_chance(
-    p: NDArray[np.float64],
-    bins: int = 15,
-    *,
-    odds: float = 1.0,
-    weigh: Weighing | None = None,
-    rounds: int = 500,
-    seed: int = 0,
+    p: NDArray[np.float64], bins: int = 15, *, odds: float = 1.0, rounds: int = 500, seed: int = 0
 ) -> tuple[float, float]:
     """The `ece` of a perfectly calibrated model with these very scores: its mean, and what 95 % of draws stay below.
 
     Few files in a bin miss their stated share by chance, so that the error of few files is never near 0. Labels are
-    drawn from the scores (Broecker and Smith 2007, "Increasing the reliability of reliability diagrams"). `odds` is
-    the number of fakes for each genuine file where the scores are meant at even odds, and `weigh` weighs a draw.
+    drawn from the scores (Broecker and Smith 2007, "Increasing the reliability of reliability diagrams"). The scores
+    are meant at even odds; `odds` is the number of fakes for each genuine file, and each draw is weighed by it, not by
+    its own share of fakes: scores that are all too low would else pass as chance.
     """
     rng = np.random.default_rng(seed)
     share = odds * p / (odds * p + 1 - p)
     drawn = []
     for _ in range(rounds):
         fake = rng.random(len(p)) < share
-        if weigh is not None and (fake.all() or not fake.any()):
-            continue  # no weights make two classes of one
-        drawn.append(ece(p, fake, bins, None if weigh is None else weigh(fake)))
-    return (float(np.mean(drawn)), float(np.percentile(drawn, 95))) if drawn else (float("nan"), float("nan"))
+        drawn.append(ece(p, fake, bins, np.where(fake, 1.0 / odds, 1.0)))
+    return float(np.mean(drawn)), float(np.percentile(drawn, 95))
 
 
 def with_interval(

@@ -29,7 +29,6 @@ from fakelab.evaluation.metrics import (
     brier,
     clopper_pearson,
     ece,
-    ece_by_chance,
     eer,
     refuse_hard_predictions,
     reliability,
@@ -37,7 +36,7 @@ from fakelab.evaluation.metrics import (
     with_interval,
 )
 from fakelab.evaluation.plots import Operating, intervals_svg, reliability_svg, roc_svg
-from fakelab.evaluation.tables import EVIDENCE, MIN_FILES, Result, arrays, flattered, worst_case
+from fakelab.evaluation.tables import EVEN_ECE, EVIDENCE, MIN_FILES, Result, arrays, even_ece, flattered, worst_case
 from fakelab.records import Level, ModelCard
 
 BY = ("forgery", "source")
@@ -130,9 +129,9 @@ def _overall(results: Sequence[Result], rounds: int, notes: Sequence[str], numbe
     worst = with_interval(auc, *arrays(worst_case(results)), rounds=rounds)
     rows = [(name, str(each), str(len(scored))) for name, each in found.items()]
     rows.insert(1, ("AUC, unscored files worst-case", str(worst), str(len(results))))
-    mean, most = ece_by_chance(p)
-    rows.append(("ECE that chance alone gives such scores, and its 95 % line", f"{mean:.3f}, {most:.3f}", str(len(p))))
-    numbers["ece_by_chance"] = {"mean": mean, "most": most}
+    error, mean, most = even_ece(p, fake)
+    rows.append((EVEN_ECE, f"{error:.3f} ({mean:.3f}, {most:.3f})", str(len(p))))
+    numbers["even_ece"] = {"value": error, "by_chance": mean, "by_chance_95": most}
     numbers["metrics"] = {name: asdict(each) for name, each in found.items()}
     numbers["metrics"]["AUC, unscored files worst-case"] = asdict(worst)
     return Section("Overall", (*notes, *words), (Table(("", "value (95 % interval)", "files"), tuple(rows)),))

@@ -15,6 +15,7 @@ from typing import Any
 from fakelab.analyze import analyze
 from fakelab.data.manifest import COLUMNS, SPLITS, read_manifest, refuse_leaks
 from fakelab.errors import MediaError, UsageError, unknown_name
+from fakelab.evaluation import known
 from fakelab.models.card import load_card
 from fakelab.records import Analysis, Finding
 
@@ -27,6 +28,9 @@ DETECTORS = {
     "picture": ("generated_photo",),
 }
 """What may be asked to be measured -> the findings of an analysis that answer it."""
+
+OURS = ("detector", "known")
+"""Choices that are not `analyze`'s."""
 
 Work = Callable[[dict[str, str], dict[str, Any]], dict[str, Any]]
 """A row and the choices for `analyze` -> the row's result."""
@@ -66,12 +70,18 @@ def run(
     the row, level, p_fake, the highest person's logit and those of its faces, the number of people counted, what was
     measured, and the model with its hash; a file that could not be read has level not_analysable and the error's text.
     So has a file about which the `detector` that was asked for (one of `DETECTORS`) says nothing.
+    With `known` among the choices, files of hashes that training left, a result also says how near its faces are to
+    those (`evaluation.known`).
     `work` makes the result of a row, `measure` unless told otherwise; rows of one file differ in their column `cell`.
 
     Raises UsageError when `out` holds results of another model or of other settings: they must not be mixed. Photos and
     recordings in one list are answered by detectors of their own, each of which must stay the same.
     """
     done = {_key(each): each for each in read_results(out)} if out.is_file() else {}
+    if choices.get("known") and any(known.FIELD not in each for each in done.values()):
+        raise UsageError(
+            f"'{out}' holds other results", "they were made without --known", "Choose another file for the results."
+        )
     makers = {_detector_of(each): each["made_by"] for each in done.values() if each.get("made_by")}
     todo = [row for row in rows if _key(row) not in done]
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -149,13 +159,15 @@ def measure(row: dict[str, str], choices: dict[str, Any], path: Path | None = No
     `detector` among the choices, one of `DETECTORS`, says whose finding counts; without it the file's first one does.
     """
     detector = choices.get("detector")
+    hashes = choices.get("known") or ()
+    beside: dict[str, Any] = {known.FIELD: None} if hashes else {}
     try:
-        analysis = analyze(
-            path or row["path"], **{name: value for name, value in choices.items() if name != "detector"}
-        )
+        analysis = analyze(path or row["path"], **{name: value for name, value in choices.items() if name not in OURS})
     except MediaError as error:
-        return failed(row, type(error).__name__, str(error))
-    return _result(row, analysis, detector)
+        return failed(row, type(error).__name__, str(error)) | beside
+    if hashes and analysis.findings:
+        beside = {known.FIELD: known.nearest(analysis.findings[0], hashes)}
+    return _result(row, analysis, detector) | beside
 
 
 def failed(row: dict[str, str], reason: str, error: str) -> dict[str, Any]:

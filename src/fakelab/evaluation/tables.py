@@ -7,10 +7,13 @@ genuine, a genuine file as the most suspicious.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fakelab.evaluation.isotonic import balanced
+from fakelab.evaluation.known import is_known, strangers
 from fakelab.evaluation.metrics import (
     accuracy,
     auc,
@@ -28,6 +31,7 @@ from fakelab.records import Level
 Result = dict[str, Any]
 MIN_FILES = 5
 """Below this many files of a kind, an AUC is no measurement."""
+EVEN_ECE = "ECE, classes weighing alike (by chance alone, and its 95 % line)"
 NAMED = 10
 """Of files that are listed in a sentence, so many by name."""
 EVIDENCE = (Level.STRONG, Level.MODERATE)
@@ -45,7 +49,7 @@ def table(title: str, results: Sequence[Result], *, rounds: int = 2000) -> str:
     ]
     lines[-1] += f" ({100 * len(missing) / max(1, len(results)):.1f} %)"
     scored = [each for each in results if each["p_fake"] is not None]
-    if told := flattered(results):
+    if told := flattered(results, rounds=rounds):
         lines += ["", told]
     if _enough(reals) and _enough(fakes):
         lines += ["", "| | value (95 % interval) |", "|---|---|"]
@@ -58,8 +62,8 @@ def table(title: str, results: Sequence[Result], *, rounds: int = 2000) -> str:
         lines.append(f"| EER | {eer(p, fake):.3f} |")
         lines.append(f"| TPR at 1 % / 5 % FPR | {tpr_at_fpr(p, fake, 0.01):.2f} / {tpr_at_fpr(p, fake, 0.05):.2f} |")
         lines.append(f"| ECE / Brier | {ece(p, fake):.3f} / {brier(p, fake):.3f} |")
-        mean, most = ece_by_chance(p)
-        lines.append(f"| ECE that chance alone gives, and its 95 % line | {mean:.3f}, {most:.3f} |")
+        found, mean, most = even_ece(p, fake)
+        lines.append(f"| {EVEN_ECE} | {found:.3f} ({mean:.3f}, {most:.3f}) |")
     lines += ["", "| level | real | fake |", "|---|---|---|"]
     for level in Level:
         counts = [sum(each["level"] == level for each in part) for part in (reals, fakes)]
@@ -80,18 +84,24 @@ def table(title: str, results: Sequence[Result], *, rounds: int = 2000) -> str:
     return "\n".join(lines) + "\n"
 
 
+def even_ece(p: Any, fake: Any) -> tuple[float, float, float]:
+    """ECE with both classes weighing the same, since p_fake is meant at even odds; its mean and 95 % line by chance."""
+    odds = float(fake.sum() / (~fake).sum())
+    return ece(p, fake, weights=balanced(np.ones(len(p)), fake)), *ece_by_chance(p, odds=odds)
+
+
 def flattered(results: Sequence[Result], *, rounds: int = 2000) -> str:
-    """What a reader must know of files whose faces the model learnt from (`known_face`); empty where there is none."""
-    known = [each for each in results if "known_face" in each.get("reasons", ())]
+    """What a reader must know of files whose faces the model was trained on; empty where there is none."""
+    known = [each for each in results if is_known(each)]
     if not known:
         return ""
-    text = f"{len(known)} of these files show faces that the model learnt from: the numbers flatter."
-    strangers = [each for each in results if each not in known and each["p_fake"] is not None]
-    if all(_enough([each for each in strangers if each["label"] == label]) for label in ("real", "fake")):
-        text += f" Without them the AUC is {_auc(strangers, rounds)}."
-    return f"{text} They are {', '.join(sorted(each['path'] for each in known)[:NAMED])}" + (
-        f" and {len(known) - NAMED} more." if len(known) > NAMED else "."
-    )
+    text = f"{len(known)} of these files show faces that the model was trained on: the numbers flatter."
+    others = [each for each in strangers(results) if each["p_fake"] is not None]
+    if all(_enough([each for each in others if each["label"] == label]) for label in ("real", "fake")):
+        text += f" Without them the AUC is {_auc(others, rounds)}."
+    names = sorted(Path(each["path"]).name for each in known)
+    rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{text} They are {', '.join(names[:NAMED])}{rest}."
 
 
 def worst_case(results: Sequence[Result]) -> list[Result]:

@@ -46,9 +46,6 @@ _KINDS = (
 )
 """Table, what its models judge, what a model of another kind cannot do, and how it is asked for."""
 TOWER = "clip_tower"
-KNOWN = "known.npy"
-"""Of a model's files the one with hashes of the faces that it learnt from, (N, KNOWN_BYTES) uint8 (`faces.hashes`)."""
-KNOWN_BYTES = 32
 COLOUR_ORDER = "RGB"
 NEVER = 1.1
 """A line that no probability reaches."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakelab.errors import ModelError
-from fakelab.models.card import KNOWN, KNOWN_BYTES, checked_onnx, model_file
+from fakelab.models.card import checked_onnx, model_file
 from fakelab.models.onnx_file import FLOAT, initializers
 from fakelab.models.session import INPUT, pixels_of, processors, session_options
 from fakelab.models.tokens import ARCHITECTURE as TOKENS
@@ -41,8 +41,6 @@ bias laid over it goes with it, without a word (versions 1.20 to 1.32)."""
 class FaceModel:
     """A loaded model. `score` turns crops into logits (N,) float32 and patch probabilities (N, h, w) float32."""
 
-    _known: NDArray[np.uint8] | None = None
-
     def __init__(self, name: str, card: ModelCard, session: Any, keep_alive: list[Any], lanes: int = 1) -> None:
         self.name, self.card, self.lanes = name, card, lanes
         self._session = session
@@ -50,15 +48,6 @@ class FaceModel:
         self._keep_alive = keep_alive
         self._mean = np.array(card.mean, np.float32).reshape(3, 1, 1)
         self._std = np.array(card.std, np.float32).reshape(3, 1, 1)
-
-    @property
-    def known(self) -> NDArray[np.uint8] | None:
-        """(N, 32) hashes of the faces that it learnt from (`faces.hashes`), or None where nothing tells."""
-        return self._known
-
-    def remember(self, known: NDArray[np.uint8] | None) -> None:
-        """Tells the model which faces it learnt from."""
-        self._known = known
 
     def score_one(self, crop: Crop) -> tuple[float, NDArray[np.float32]]:
         """The logit of one crop, and its map (h, w), 0..1. Raises ModelError for a crop of another cropper or size."""
@@ -121,11 +110,6 @@ class ComingModel(FaceModel):
         self.name, self.card, self.lanes = name, card, lanes_for(threads)
         self._loading = loading
 
-    @property
-    def known(self) -> NDArray[np.uint8] | None:
-        """The model's own, once it is there."""
-        return self._loading.result().known
-
     def score_one(self, crop: Crop) -> tuple[float, NDArray[np.float32]]:
         """What the model's own `score_one` gives, once it is there."""
         return self._loading.result().score_one(crop)
@@ -154,23 +138,7 @@ def load_checked(name: str, card: ModelCard, onnx_file: Path, threads: int) -> F
         from fakelab.models.pictures import open_pictures
 
         return open_pictures(name, card, onnx_file, read_heads(numbers), threads)
-    model = open_session(name, card, onnx_file, numbers, threads)
-    model.remember(_known_faces(name, card))
-    return model
-
-
-def _known_faces(name: str, card: ModelCard) -> NDArray[np.uint8] | None:
-    if KNOWN not in card.files:
-        return None
-    try:
-        known = np.load(model_file(name, KNOWN), allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the model '{name}' cannot be used", str(error), "Reinstall fakelab-verify.") from error
-    if known.dtype != np.uint8 or known.ndim != 2 or known.shape[1] != KNOWN_BYTES or not len(known):
-        raise ModelError(
-            f"the model '{name}' cannot be used", f"{KNOWN} holds {known.dtype} {known.shape}", "Train it again."
-        )
-    return np.asarray(known)
+    return open_session(name, card, onnx_file, numbers, threads)
 
 
 def open_session(name: str, card: ModelCard, onnx_file: Path, tuning: Path | None, threads: int) -> FaceModel:

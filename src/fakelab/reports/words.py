@@ -72,11 +72,6 @@ MEASURED: dict[str, tuple[str, str, str]] = {
     "median_luma": ("Brightness of the faces", "", "0 is black, 255 is white"),
     "largest_face_px": ("Largest face", "px", "Small faces hold too few pixels to show traces"),
     "median_face_px": ("Usual size of a face", "px", "Half of the faces are larger, half are smaller"),
-    "known_face_bits": (
-        "Nearest face that the model learnt from",
-        "of 256 bits differ",
-        "Below 49, nearly the same picture: the model knows this face",
-    ),
     "windows": ("Stretches of sound", "", "Each is four seconds long; neighbours overlap"),
     "windows_of_speech": ("Stretches with speech", "", "Only these can be judged"),
     "speech_s": ("Speech", "s", "The more speech, the more the score can be relied on"),

@@ -66,6 +66,11 @@ class PairSource:
         }
         self.kinds, self.kind_shares = self._kinds(kinds)
 
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The rows of the store that pairs may be made of, in their order: what is learnt from."""
+        return np.unique(np.concatenate([*self.rows_of.values(), *self.given]))
+
     def _by_source(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """The rows of each source that has at least 10 of them, so that a handful is not shown again and again."""
         parts = [rows[self.store.source[rows] == name] for name in np.unique(self.store.source[rows])]

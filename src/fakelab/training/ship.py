@@ -10,16 +10,13 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from fakelab.data.store import STORE_SPEC, FaceStore
+from fakelab.data.store import STORE_SPEC
 from fakelab.errors import TrainingError
-from fakelab.faces.hashes import face_hash
 from fakelab.media.views import VIEWS_VERSION
-from fakelab.models.card import COLOUR_ORDER, KNOWN, TOWER, UNCALIBRATED, WEIGHTS, sha256_of, write_card
+from fakelab.models.card import COLOUR_ORDER, TOWER, UNCALIBRATED, WEIGHTS, sha256_of, write_card
 from fakelab.records import CropSpec, ModelCard
 from fakelab.training.export import shorten, write_onnx, write_tower, write_tuning
 from fakelab.training.loop import TrainConfig
@@ -39,19 +36,8 @@ PICTURE_GATE = {"min_side_px": 64.0, "small_side_px": 200.0, "min_luma": 20.0}
 VIEW_SPEC = CropSpec(VIEWS_VERSION, STORE_SPEC.size_px, 1.0, boxes_from="view")
 
 
-def ship(
-    network: FaceNet,
-    config: TrainConfig,
-    folder: Path,
-    *,
-    name: str,
-    manifest_sha256: str,
-    known: NDArray[np.uint8] | None = None,
-) -> Path:
-    """Writes the weights and an uncalibrated card to `folder`, which it returns.
-
-    `known`, (N, 32) from `known_faces`, goes with them: analyses and evaluations then tell files that it learnt from.
-    """
+def ship(network: FaceNet, config: TrainConfig, folder: Path, *, name: str, manifest_sha256: str) -> Path:
+    """Writes the weights and an uncalibrated card to `folder`, which it returns."""
     folder.mkdir(parents=True, exist_ok=True)
     if config.network == CLIP_NETWORK and (config.tune or "norms") != "all":
         write_tuning(network, folder / "tuning.safetensors")
@@ -63,9 +49,6 @@ def ship(
         write_onnx(network, folder / "model.onnx", STORE_SPEC.size_px)
         shorten(folder / "model.onnx")
         files = {"model.onnx": sha256_of(folder / "model.onnx")}
-    if known is not None:
-        np.save(folder / KNOWN, known)
-        files[KNOWN] = sha256_of(folder / KNOWN)
     row, pictures = backbone(config.network), config.task == "pictures"
     kinds = ("photo",) if pictures else ("video", "photo")
     card = ModelCard(
@@ -90,13 +73,6 @@ def ship(
     )
     write_card(card, folder)
     return folder
-
-
-def known_faces(store: FaceStore) -> NDArray[np.uint8]:
-    """(N, 32) hashes of the store's crops that train or choose a network, each once."""
-    rows = np.flatnonzero(np.isin(store.split, ("train", "val")) & (store.score > 0))
-    # One at a time: the crops together may not fit into memory.
-    return np.asarray(np.unique([face_hash(np.array(store.crops[row])) for row in rows], axis=0), dtype=np.uint8)
 
 
 def shared_tower(clip_file: Path) -> Path:
