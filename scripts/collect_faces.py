@@ -7,7 +7,7 @@ training video), mattans/AgeProgression (UTKFace) and warm-ice0x00/face-recognit
 of 120 px and more and one forgery of each; of UTKFace, adults; of LFW, one picture of each person. Clips that stand in
 public test sets are left out. The terms of each set hold: research alone.
 
-With `--apart N`, up to N more pictures of UTKFace of each sex, age group and ethnicity (as its labels have them) go into
+With `--apart N`, up to N more pictures of UTKFace of each sex, age group and ethnicity (by its labels) go into
 apart.csv, to measure false alarms by group: `fakelab evaluate faces/apart.csv --report groups --by sex --by age`. All
 sources draw from one seed in turn: only the counts and clones of a training give the pictures that it did not see.
 """
