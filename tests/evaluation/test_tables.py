@@ -84,3 +84,10 @@ def test_the_calibration_error_weighs_classes_alike_and_stands_beside_chance() -
     error, mean, most = (float(each) for each in re.findall(r"\d\.\d+", row))
     assert error == pytest.approx(0.145, abs=0.01), "genuine files score .10 to .19, fakes .80 to .89: too careful"
     assert 0.05 < mean < most, "which 20 files cannot show"
+
+
+def test_where_no_genuine_file_could_be_scored_nothing_is_weighed() -> None:
+    results = [{**each, "p_fake": None, "logit": None} if each["label"] == "real" else each for each in made()]
+    assert "| ECE, classes weighing alike (by chance alone, and its 95 % line) | nan (nan, nan) |" in table(
+        "t", results, rounds=50
+    )

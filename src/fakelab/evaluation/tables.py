@@ -85,7 +85,12 @@ def table(title: str, results: Sequence[Result], *, rounds: int = 2000) -> str:
 
 
 def even_ece(p: Any, fake: Any) -> tuple[float, float, float]:
-    """ECE with both classes weighing the same, since p_fake is meant at even odds; its mean and 95 % line by chance."""
+    """ECE with both classes weighing the same, since p_fake is meant at even odds; its mean and 95 % line by chance.
+
+    Not numbers where one class alone was scored.
+    """
+    if fake.all() or not fake.any():
+        return float("nan"), float("nan"), float("nan")
     odds = float(fake.sum() / (~fake).sum())
     return ece(p, fake, weights=balanced(np.ones(len(p)), fake)), *ece_by_chance(p, odds=odds)
 
