@@ -90,7 +90,7 @@ def tied_by(rows: Sequence[Row], column: str) -> list[Pair]:
 def refuse_apart(sides: Sequence[str], tied: Iterable[Pair], column: str) -> None:
     """Nothing, or a DataError that lists rows on two sides that `tied` holds together; an empty side is none."""
     apart = []
-    for unit in _joined(len(sides), tied):
+    for unit in components(_with_ties([[] for _ in sides], tied)):
         placed = [number for number in unit if sides[number]]
         apart += [(placed[0], each) for each in placed if sides[each] != sides[placed[0]]]
     if apart:
@@ -102,18 +102,15 @@ def refuse_apart(sides: Sequence[str], tied: Iterable[Pair], column: str) -> Non
 def units_of(rows: Sequence[Row], tied: Iterable[Pair] = ()) -> list[list[int]]:
     """Positions of rows that must stay in one split, one list for each unit, in the order of their first rows."""
     keys: list[list[object]] = [[(kind, key) for kind, key, _ in ties(row)] for row in rows]
+    return components(_with_ties(keys, tied))
+
+
+def _with_ties(keys: list[list[object]], tied: Iterable[Pair]) -> list[list[object]]:
+    """The rows' keys, with one more for both rows of each pair."""
     for number, (a, b) in enumerate(tied):
         keys[a].append(("tied", number))
         keys[b].append(("tied", number))
-    return components(keys)
-
-
-def _joined(count: int, tied: Iterable[Pair]) -> list[list[int]]:
-    keys: list[list[object]] = [[] for _ in range(count)]
-    for number, (a, b) in enumerate(tied):
-        keys[a].append(number)
-        keys[b].append(number)
-    return components(keys)
+    return keys
 
 
 def _shares(shares: Sequence[float], count: int) -> list[float]:

@@ -21,7 +21,7 @@ from fakelab.data.manifest import replace_file
 from fakelab.errors import UsageError, unknown_name
 from fakelab.evaluation.isotonic import Curve, balanced, isotonic
 from fakelab.evaluation.known import strangers
-from fakelab.evaluation.metrics import Bin, ece, ece_by_chance, reliability
+from fakelab.evaluation.metrics import Bin, even_ece, reliability
 from fakelab.evaluation.plots import reliability_svg
 from fakelab.evaluation.run import read_results
 from fakelab.models.card import NEVER, read_card, write_card
@@ -205,10 +205,9 @@ def _choose(files: _Files, method: str) -> tuple[str, dict[str, float], list[Bin
         p, fake = _stated_for_others(files, each)
         if not fake.any() or fake.all():
             continue
-        weights = balanced(np.ones(len(p)), fake)
-        errors[each] = ece(p, fake, weights=weights)
-        bins[each] = reliability(p, fake, weights=weights)
-        chance[each] = ece_by_chance(p, odds=float(fake.sum() / (~fake).sum()))
+        errors[each], mean, most = even_ece(p, fake)
+        chance[each] = mean, most
+        bins[each] = reliability(p, fake, weights=balanced(np.ones(len(p)), fake))
     chosen = method
     if method == "auto":
         better = errors.get("isotonic", np.inf) <= errors.get("platt", -np.inf) - LEAST_GAIN

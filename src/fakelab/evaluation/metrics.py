@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fakelab.errors import UsageError
+from fakelab.evaluation.isotonic import balanced
 
 Metric = Callable[[NDArray[np.float64], NDArray[np.bool_]], float]
 
@@ -166,6 +167,17 @@ def ece_by_chance(
         fake = rng.random(len(p)) < share
         drawn.append(ece(p, fake, bins, np.where(fake, 1.0 / odds, 1.0)))
     return float(np.mean(drawn)), float(np.percentile(drawn, 95))
+
+
+def even_ece(p: NDArray[np.float64], fake: NDArray[np.bool_]) -> tuple[float, float, float]:
+    """ECE with both classes weighing the same, since p_fake is meant at even odds; its mean and 95 % line by chance.
+
+    Not numbers where one class alone was scored.
+    """
+    if fake.all() or not fake.any():
+        return float("nan"), float("nan"), float("nan")
+    odds = float(fake.sum() / (~fake).sum())
+    return ece(p, fake, weights=balanced(np.ones(len(p)), fake)), *ece_by_chance(p, odds=odds)
 
 
 def with_interval(

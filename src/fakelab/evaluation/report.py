@@ -30,13 +30,14 @@ from fakelab.evaluation.metrics import (
     clopper_pearson,
     ece,
     eer,
+    even_ece,
     refuse_hard_predictions,
     reliability,
     tpr_at_fpr,
     with_interval,
 )
 from fakelab.evaluation.plots import Operating, intervals_svg, reliability_svg, roc_svg
-from fakelab.evaluation.tables import EVEN_ECE, EVIDENCE, MIN_FILES, Result, arrays, even_ece, flattered, worst_case
+from fakelab.evaluation.tables import EVEN_ECE, EVIDENCE, MIN_FILES, Result, arrays, flattered, worst_case
 from fakelab.records import Level, ModelCard
 
 BY = ("forgery", "source")

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from fakelab.evaluation.isotonic import balanced
 from fakelab.evaluation.known import is_known, strangers
 from fakelab.evaluation.metrics import (
     accuracy,
@@ -20,8 +19,8 @@ from fakelab.evaluation.metrics import (
     average_precision,
     brier,
     ece,
-    ece_by_chance,
     eer,
+    even_ece,
     refuse_hard_predictions,
     tpr_at_fpr,
     with_interval,
@@ -82,17 +81,6 @@ def table(title: str, results: Sequence[Result], *, rounds: int = 2000) -> str:
     for source in sorted({each["source"] for each in results}):
         lines.append(_source_row(source, [each for each in results if each["source"] == source], rounds))
     return "\n".join(lines) + "\n"
-
-
-def even_ece(p: Any, fake: Any) -> tuple[float, float, float]:
-    """ECE with both classes weighing the same, since p_fake is meant at even odds; its mean and 95 % line by chance.
-
-    Not numbers where one class alone was scored.
-    """
-    if fake.all() or not fake.any():
-        return float("nan"), float("nan"), float("nan")
-    odds = float(fake.sum() / (~fake).sum())
-    return ece(p, fake, weights=balanced(np.ones(len(p)), fake)), *ece_by_chance(p, odds=odds)
 
 
 def flattered(results: Sequence[Result], *, rounds: int = 2000) -> str:
